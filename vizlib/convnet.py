@@ -1,0 +1,555 @@
+"""`ConvNet`: the one adapter through which every algorithm talks to a Keras model."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vizlib import heads
+from vizlib.errors import InvalidArgumentError, UnsupportedModelError, VizlibError
+from vizlib.inputs import OtherInputs, find_image_input
+from vizlib.layers import LayerInfo, default_layers, find_layer, is_settled, own_parameters
+from vizlib.preprocessing import Preprocessing, preprocessing
+from vizlib.watching import Handler, StopRunning, operations_by_path, watching
+
+_COMPILED_STEPS_KEPT = 16
+
+
+class Prediction(NamedTuple):
+    """One class with the probability that the network gives it."""
+
+    class_index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The output that answers which class it is."""
+
+    output: int
+    kind: heads.HeadKind
+    units: int
+    traced: bool  # logits can only be found in a traced graph
+
+    @property
+    def classes(self) -> int:
+        return max(2, self.units)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of one layer, as seen while the network looked at a test image."""
+
+    info: LayerInfo
+    path: str
+    channels_first: bool
+
+
+class ConvNet:
+    """A Keras image network that can be asked what it sees.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any built model with an image input: functional, sequential or subclassed, nested or not.
+        It is never changed.
+    preprocess : str
+        What the network was trained on, a name in `PREPROCESSINGS`. ``"raw"`` when the model
+        rescales by itself.
+    labels : sequence of str, optional
+        Names of the classes. A single sigmoid unit has two: those for 0 and for 1.
+    name : str, optional
+        What to call the network; the model's own name by default.
+    input_size : tuple of int, optional
+        ``(height, width)`` to run at, for models that take any size. 224 x 224 by default.
+    output : int or str, optional
+        Which output holds the class scores. The first that looks like it by default.
+    other_inputs : mapping of str to array, optional
+        Values, without batch axis, of inputs beside the photo. Zeros by default.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model has no image input or no layer with maps, or cannot be run here.
+    InvalidArgumentError
+        If an option contradicts the model.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess: str = "raw",
+        labels: Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        input_size: tuple[int, int] | None = None,
+        output: int | str | None = None,
+        other_inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(model, keras.Model):
+            raise UnsupportedModelError(
+                f"Expected a built keras.Model. Received: {type(model).__name__}. "
+                "Load files with vizlib.load_convnet."
+            )
+        self.model = model
+        self.name = name or model.name
+        self.preprocess = preprocess
+        self._image = find_image_input(model, size=input_size)
+        self._preprocessing = preprocessing(preprocess, channels=self._image.channels)
+        self._other_inputs = OtherInputs(model, self._image, dict(other_inputs or {}))
+        self._paths = operations_by_path(model)
+        self._compiled: OrderedDict[Any, Any] = OrderedDict()
+        self._compiling = threading.Lock()
+        self._calls, outputs = self._look_once()
+        self._head = self._find_head(outputs, wanted=output, labelled=labels is not None)
+        self.labels = self._checked_labels(labels)
+
+    # What the network takes.
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """``(height, width)`` in pixels of the image the network is run on."""
+        return self._image.size
+
+    @property
+    def input_channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return self._image.channels
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The numbers behind `preprocess`."""
+        return self._preprocessing
+
+    def input_image(self, image: np.ndarray) -> np.ndarray:
+        """Show what is left of a photo once it has the network's size and colours.
+
+        The whole photo is squeezed to `input_size`, not cropped, so that every pixel of a heatmap
+        belongs to a place in the photo.
+
+        Parameters
+        ----------
+        image : uint8 array ``(H, W, 3)``
+
+        Returns
+        -------
+        uint8 array ``(h, w, input_channels)``
+        """
+        height, width = self.input_size
+        pixels = _checked_image(image)
+        shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        small = cv2.resize(pixels, (width, height), interpolation=how)
+        if self.input_channels == 1:
+            return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None]
+        return small
+
+    def input_tensor(self, image: np.ndarray) -> np.ndarray:
+        """Give the exact numbers the network receives for a photo, float32 ``(h, w, channels)``."""
+        pixels = self.input_image(image).astype("float32")
+        return self._preprocessing.apply(pixels)
+
+    # What it is made of.
+
+    @cached_property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """Every layer whose output is a stack of maps, in the order they run."""
+        return tuple(call.info for call in self._calls.values() if call.info.is_maps)
+
+    @property
+    def all_layers(self) -> tuple[LayerInfo, ...]:
+        """Every layer in the order they run, those with vectors included."""
+        return tuple(call.info for call in self._calls.values())
+
+    def layer(self, name: str) -> LayerInfo:
+        """Find a layer with maps by its path or an unambiguous tail of it.
+
+        Raises
+        ------
+        UnknownLayerError
+            With close matches.
+        """
+        return find_layer(self.layers, name)
+
+    @cached_property
+    def default_layer(self) -> str:
+        """Path of the last post-activation maps larger than 1x1 that the class scores rest on."""
+        candidates = default_layers(self.layers)
+        if not self.is_classifier:
+            return candidates[0].name
+        blank = np.zeros((*self.input_size, 3), "uint8")
+        feeding = (c for c in candidates if self._score_gradient(blank, c.name, 0) is not None)
+        return next(feeding, candidates[0]).name
+
+    # What it says.
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the network has an output with class scores."""
+        return self._head is not None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 2 for a single sigmoid unit."""
+        return self._classifier().classes
+
+    def label(self, class_index: int) -> str:
+        """Name of a class, ``"class 3"`` where no labels were given."""
+        return self.labels[class_index] if self.labels else f"class {class_index}"
+
+    def class_index(self, class_index: int) -> int:
+        """Check that a class exists.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it does not.
+        """
+        if class_index not in range(self.classes):
+            raise InvalidArgumentError(
+                f"Expected class_index from 0 to {self.classes - 1}. Received: {class_index!r}."
+            )
+        return int(class_index)
+
+    def scores(self, image: np.ndarray) -> np.ndarray:
+        """Logit of every class, float32 ``(classes,)``: the values before softmax or sigmoid."""
+        batch = self.input_tensor(image)[None]
+        return self._evaluate(("scores",), lambda x: self._scores(self._call(x)), batch)[0].numpy()
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """Probability of every class, float32 ``(classes,)``.
+
+        Sums to 1, except for several sigmoid units, which answer independently of one another.
+        A linear head is read as logits.
+        """
+        head = self._classifier()
+        return heads.probabilities(self.scores(image), kind=head.kind, units=head.units)
+
+    def top(self, image: np.ndarray, k: int = 5) -> list[Prediction]:
+        """Give the ``k`` most probable classes, best first."""
+        probabilities = self.predict(image)
+        best = np.argsort(-probabilities, kind="stable")[: max(1, k)]
+        return [Prediction(int(i), self.label(i), float(probabilities[i])) for i in best]
+
+    # What its layers see.
+
+    def maps(self, image: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
+        """Activation of the given layers, each float32 ``(h, w, channels)``, from one run.
+
+        The run ends as soon as the last of them is known.
+        """
+        wanted = {self.layer(name).name for name in layers}
+        found: dict[str, np.ndarray] = {}
+
+        def keep(name: str, _operation: Any, _inputs: Any, run: Callable[[], Any]) -> Any:
+            output = run()
+            if name in wanted:
+                found[name] = self._channels_last(name, output)[0].numpy()
+                if len(found) == len(wanted):
+                    raise StopRunning
+            return output
+
+        self._run(self.input_tensor(image)[None], wanted, keep)
+        return {layer.name: found[layer.name] for layer in self.layers if layer.name in found}
+
+    def maps_and_gradient(
+        self, image: np.ndarray, layer: str, class_index: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Maps of a layer, and the gradient of a class score with respect to them.
+
+        Parameters
+        ----------
+        image : uint8 array ``(H, W, 3)``
+        layer : str
+        class_index : int, optional
+            The class with the highest score by default.
+
+        Returns
+        -------
+        maps, gradient : float32 arrays ``(h, w, channels)``
+        scores : float32 array ``(classes,)``
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the class scores do not rest on this layer.
+        """
+        name = self.layer(layer).name
+        index = -1 if class_index is None else self.class_index(class_index)
+        found = self._score_gradient(image, name, index)
+        if found is None:
+            raise InvalidArgumentError(
+                f"Expected a layer that the class scores rest on. Received: {name!r}, which feeds "
+                f"another output. Try {self.default_layer!r}."
+            )
+        return found
+
+    def layer_output(
+        self,
+        tensor: Any,
+        layer: str,
+        *,
+        compute: Callable[[Any, Any, Callable[[], Any]], Any] | None = None,
+    ) -> Any:
+        """Run a batch up to one layer, differentiably, eagerly or inside a `tf.function`.
+
+        Parameters
+        ----------
+        tensor : float32 tensor ``(n, h, w, channels)``
+            Preprocessed, of any size the layer can be reached with.
+        layer : str
+        compute : callable, optional
+            ``compute(operation, inputs, run)``, called in place of the layer's own call. May give
+            several tensors in the layer's layout.
+
+        Returns
+        -------
+        tensor ``(n, h, w, channels)``, float32, channels last; or what ``compute`` gave, likewise
+        """
+        name = self.layer(layer).name
+        found = []
+
+        def stop(called: str, operation: Any, inputs: Any, run: Callable[[], Any]) -> Any:
+            if called != name:
+                return run()
+            found.append(compute(operation, inputs, run) if compute else run())
+            raise StopRunning
+
+        self._run(tensor, [name], stop, any_size=True)
+        return keras.tree.map_structure(lambda x: self._channels_last(name, x), found[0])
+
+    def compiled(self, key: Any, build: Callable[[], Any]) -> Any:
+        """Keep the result of ``build()`` with the network, so that it is traced only once.
+
+        The least recently used is dropped beyond a fixed number.
+        """
+        with self._compiling:
+            if key not in self._compiled:
+                self._compiled[key] = build()
+            self._compiled.move_to_end(key)
+            if len(self._compiled) > _COMPILED_STEPS_KEPT:
+                self._compiled.popitem(last=False)
+            return self._compiled[key]
+
+    # How it is run.
+
+    def _call(self, batch: Any) -> list[Any]:
+        photos = self._image.arrange(tf.convert_to_tensor(batch))
+        return keras.tree.flatten(self.model(self._other_inputs.beside(photos), training=False))
+
+    def _run(
+        self, batch: Any, names: Iterable[str], handler: Handler, *, any_size: bool = False
+    ) -> list[Any]:
+        paths = {self._calls[name].path for name in names}
+        operations = {op: path for op, path in self._paths.items() if path in paths}
+        try:
+            with watching(self.model, operations, handler, any_size=any_size):
+                return self._call(batch)
+        except StopRunning:
+            return []
+
+    def _evaluate(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+        # Eager is quickest for a single call; a head hidden from Keras needs the graph.
+        if self._classifier().traced:
+            function = self.compiled(key, lambda: tf.function(function, autograph=False))
+        return function(*(tf.convert_to_tensor(argument) for argument in arguments))
+
+    def _scores(self, outputs: list[Any]) -> Any:
+        head = self._classifier()
+        output = outputs[head.output]
+        before = output if head.kind == "linear" else heads.logits(output)
+        return heads.class_scores(heads.flat_scores(before))
+
+    def _score_gradient(self, image: np.ndarray, name: str, class_index: int) -> Any:
+        def differentiate(batch: Any, index: Any) -> Any:
+            watched: list[Any] = []
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+                def watch(called: str, _op: Any, _inputs: Any, run: Callable[[], Any]) -> Any:
+                    output = run()
+                    if called == name:
+                        tape.watch(output)
+                        watched.append(output)
+                    return output
+
+                scores = self._scores(self._run(batch, [name], watch))
+                score = tf.gather(scores[0], tf.where(index < 0, tf.argmax(scores[0]), index))
+            return watched[0], tape.gradient(score, watched[0]), scores[0]
+
+        batch, index = self.input_tensor(image)[None], np.int64(class_index)
+        maps, gradient, scores = self._evaluate(("gradient", name), differentiate, batch, index)
+        if gradient is None:
+            return None
+        last = (self._channels_last(name, x)[0].numpy() for x in (maps, gradient))
+        return *last, scores.numpy()
+
+    def _channels_last(self, name: str, output: Any) -> Any:
+        if self._calls[name].channels_first:
+            output = tf.transpose(output, (0, 2, 3, 1))
+        return tf.cast(output, tf.float32)
+
+    # How it is looked over, once.
+
+    def _look_once(self) -> tuple[dict[str, _Call], list[Any]]:
+        noise = np.random.default_rng(0).uniform(0, 255, (1, *self.input_size, self.input_channels))
+        batch = self._preprocessing.apply(noise.astype("float32"))
+        survey = _Survey(channels_first=self._image.channels_first)
+        try:
+            with watching(self.model, self._paths, survey):
+                outputs = self._call(batch)
+        except VizlibError:
+            raise
+        except Exception as error:
+            raise UnsupportedModelError(_cannot_run(self.name, batch.shape[1:], error)) from error
+        if not any(call.info.is_maps for call in survey.calls.values()):
+            kinds = sorted({call.info.kind for call in survey.calls.values()})
+            raise UnsupportedModelError(
+                "Expected a convolutional network. Received a model in which no layer gives 2-D "
+                f"maps; its layers are: {', '.join(kinds) or 'none'}."
+            )
+        self._features = survey.is_features(outputs)
+        return survey.calls, outputs
+
+    def _find_head(
+        self, outputs: list[Any], *, wanted: int | str | None, labelled: bool
+    ) -> _Head | None:
+        if wanted is not None:
+            index = self._output_index(wanted, len(outputs))
+            return self._describe_head(index, outputs[index])
+        class_like = [i for i, output in enumerate(outputs) if _is_class_like(output)]
+        heads_found = [self._describe_head(i, outputs[i]) for i in class_like]
+        activated = [head for head in heads_found if head.kind != "linear"]
+        linear = [h for h in heads_found if labelled or not self._features[h.output]]
+        return next(iter([*activated, *linear]), None)
+
+    def _output_index(self, wanted: int | str, count: int) -> int:
+        names = list(getattr(self.model, "output_names", None) or [])
+        index = names.index(wanted) if wanted in names else wanted
+        if index not in range(count):
+            raise InvalidArgumentError(
+                f"Expected output to be one of {names} or 0 to {count - 1}. Received: {wanted!r}."
+            )
+        return int(index)
+
+    def _describe_head(self, index: int, output: Any) -> _Head:
+        before = heads.logits(output)
+        traced = before is None
+        if traced:
+            before = self._logits_in_graph(index)
+        flat = heads.flat_scores(output)[0].numpy()
+        values = None if before is None else heads.flat_scores(before)[0].numpy()
+        kind = heads.head_kind(flat, values)
+        return _Head(index, kind, len(flat), traced=traced and kind != "linear")
+
+    def _logits_in_graph(self, index: int) -> Any | None:
+        shape = (1, *self.input_size, self.input_channels)
+        signature = [tf.TensorSpec(shape, tf.float32)]
+
+        @tf.function(autograph=False, input_signature=signature)
+        def trace(batch: Any) -> Any:
+            return heads.logits(self._call(batch)[index])
+
+        noise = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
+        return trace(tf.constant(self._preprocessing.apply(noise)))
+
+    def _classifier(self) -> _Head:
+        if self._head is None:
+            raise UnsupportedModelError(
+                f"Expected a classifier. Received {self.name!r}, none of whose outputs is a list "
+                "of class scores. Its activations and filter patterns can be shown all the same."
+            )
+        return self._head
+
+    def _checked_labels(self, labels: Sequence[str] | None) -> tuple[str, ...] | None:
+        if labels is None:
+            return None
+        classes = self._head.classes if self._head else 0
+        if isinstance(labels, str) or len(labels) != classes:
+            raise InvalidArgumentError(
+                f"Expected one label for each of the {classes} classes. "
+                f"Received: {labels if isinstance(labels, str) else len(labels)}."
+            )
+        return tuple(str(label) for label in labels)
+
+
+class _Survey:
+    """Takes down every call while the network looks at one test image."""
+
+    def __init__(self, *, channels_first: bool) -> None:
+        self.calls: dict[str, _Call] = {}
+        self._channels_first = channels_first
+        self._latest: tuple[str, Any] = ("", None)
+
+    def __call__(self, name: str, operation: Any, _inputs: Any, run: Callable[[], Any]) -> Any:
+        output = run()
+        if self._is_new(name, output):
+            self._note(name, operation, output)
+        return output
+
+    def _is_new(self, name: str, output: Any) -> bool:
+        # The result of a nested model is its last layer's, which is already noted.
+        inner, latest = self._latest
+        return tf.is_tensor(output) and not (output is latest and inner.startswith(name + "/"))
+
+    def _note(self, name: str, operation: Any, output: Any) -> None:
+        data_format = getattr(operation, "data_format", None)
+        if data_format is not None:
+            self._channels_first = data_format == "channels_first"
+        shape = tuple(output.shape[1:])
+        maps = len(shape) == 3 and output.shape[0] == 1
+        if maps and self._channels_first:
+            shape = (*shape[1:], shape[0])
+        path, _, repeat = name.partition(":")
+        parameters = 0 if repeat else own_parameters(operation)
+        kind = type(operation).__name__
+        info = LayerInfo(name, kind, shape, parameters, is_settled(operation))
+        self.calls[name] = _Call(info, path, maps and self._channels_first)
+        self._latest = (name, output)
+
+    def is_features(self, outputs: list[Any]) -> list[bool]:
+        """Tell which outputs are pooled features straight from a stack of maps."""
+        inner, latest = self._latest
+        kind = self.calls[inner].info.kind if inner in self.calls else ""
+        pooled = "Pooling" in kind or kind == "Flatten"
+        return [pooled and output is latest for output in outputs]
+
+
+def _checked_image(image: Any) -> np.ndarray:
+    is_image = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
+    if not is_image or image.dtype != np.uint8 or image.size == 0:
+        shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", type(image).__name__)
+        raise InvalidArgumentError(
+            "Expected an RGB image: uint8 array (height, width, 3), values 0..255. "
+            f"Received: {dtype} {shape if shape is not None else ''}. "
+            "vizlib.load_image makes one from any picture file."
+        )
+    return image
+
+
+def _is_class_like(output: Any) -> bool:
+    shape = tuple(output.shape)
+    return output.dtype.is_floating and len(shape) >= 2 and all(n == 1 for n in shape[1:-1])
+
+
+def _cannot_run(name: str, shape: tuple[int, ...], error: Exception) -> str:
+    reason = str(error).strip().splitlines()
+    hint = ""
+    if "NCHW" in str(error) or "channels_first" in str(error):
+        hint = (
+            " TensorFlow runs some channels_first layers on a GPU only: convert the model to "
+            "channels_last, or use a machine with a GPU."
+        )
+    return (
+        f"Expected a model that runs on an image of {shape}. Running {name!r} failed: "
+        f"{reason[0] if reason else type(error).__name__}.{hint}"
+    )

@@ -1,0 +1,164 @@
+"""Fetch a file once, checked by its digest, into the cache that Keras uses too."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vizlib.errors import WeightsUnavailableError
+
+#: ``progress(done, total)``; raising from it cancels.
+Progress = Callable[[int, int], None]
+
+_TIMEOUT_SECONDS = 30
+_CHUNK = 1 << 20
+_DEFAULT_INDEX = "https://pypi.org/simple"
+
+
+def cache_folder() -> Path:
+    """Folder in which Keras keeps pretrained weights, ``~/.keras/models`` unless configured."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+
+
+def fetch(
+    url: str, destination: Path, *, digest: str | None, progress: Progress | None = None
+) -> Path:
+    """Download a file unless it is there already, and check it.
+
+    Parameters
+    ----------
+    url : str
+    destination : Path
+        Written at once when complete: an interrupted download leaves nothing behind.
+    digest : str or None
+        ``"sha256:..."`` or ``"md5:..."``; None where the publisher states none.
+    progress : callable, optional
+        ``progress(done, total)`` in bytes.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If it cannot be fetched or stored, or is not the file expected.
+    """
+    if not destination.exists():
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            _download(url, destination, digest=digest, progress=progress)
+        except OSError as error:
+            raise WeightsUnavailableError(f"{url}: {_reason(error)}.") from error
+    elif not _matches(destination, digest):
+        raise WeightsUnavailableError(
+            f"{destination} is not the file expected (its {str(digest).split(':')[0]} differs): "
+            "it may be damaged or incomplete. Delete it and try again."
+        )
+    return destination
+
+
+def find_in_package_index(package: str, filename: str) -> str:
+    """Find the address of a released file in the package index that pip is set up to use.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If the index cannot be reached or does not have the file.
+    """
+    page = f"{_index_url()}/{package}/"
+    try:
+        with urllib.request.urlopen(page, timeout=_TIMEOUT_SECONDS) as response:
+            links = _Links(response.read().decode("utf-8", "replace")).found
+    except OSError as error:
+        raise WeightsUnavailableError(f"{page}: {_reason(error)}.") from error
+    for link in links:
+        address = urllib.parse.urldefrag(urllib.parse.urljoin(page, link)).url
+        if address.rsplit("/", 1)[-1] == filename:
+            return address
+    raise WeightsUnavailableError(f"{page} does not list {filename}.")
+
+
+def _index_url() -> str:
+    # Companies mirror the package index; whatever pip uses will be reachable.
+    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    configured = os.environ.get("PIP_INDEX_URL")
+    if not configured:
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+        configured = answer.stdout.strip()
+    return (configured or _DEFAULT_INDEX).rstrip("/")
+
+
+def _download(
+    url: str, destination: Path, *, digest: str | None, progress: Progress | None
+) -> None:
+    with _written_at_once(destination) as file:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+            total = int(response.headers.get("Content-Length") or 0)
+            done = 0
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, max(done, total))
+        file.flush()
+        if done < total or not _matches(Path(file.name), digest):
+            raise OSError("what arrived is not the file expected (incomplete, or other contents)")
+
+
+@contextlib.contextmanager
+def _written_at_once(destination: Path) -> Iterator[Any]:
+    # Beside the destination: only within one file system is a rename at once.
+    file = tempfile.NamedTemporaryFile(dir=destination.parent, delete=False)  # noqa: SIM115
+    try:
+        with file:
+            yield file
+        Path(file.name).replace(destination)
+    finally:
+        Path(file.name).unlink(missing_ok=True)
+
+
+def store(destination: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write(file)`` make a cached file that appears only once it is complete.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If the cache folder cannot be written, or the disk is full.
+    """
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with _written_at_once(destination) as file:
+            write(file)
+    except OSError as error:
+        raise WeightsUnavailableError(f"Cannot write {destination}: {_reason(error)}.") from error
+
+
+def _matches(path: Path, digest: str | None) -> bool:
+    if digest is None:
+        return True
+    algorithm, _, expected = digest.partition(":")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == expected
+
+
+def _reason(error: OSError) -> str:
+    return str(getattr(error, "reason", None) or error.strerror or error)
+
+
+class _Links(HTMLParser):
+    """Every address that a page links to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]

