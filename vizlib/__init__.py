@@ -18,9 +18,10 @@ from vizlib.heatmaps import HEATMAP_METHODS, Heatmap, grad_cam
 from vizlib.images import load_image
 from vizlib.layers import LayerInfo
 from vizlib.preprocessing import PREPROCESSINGS
+from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, imagenet_synonyms, load_convnet
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "FILTER_RECIPES",
     "HEATMAP_METHODS",

@@ -453,14 +453,12 @@ class ConvNet:
 
     def _logits_in_graph(self, index: int) -> Any | None:
         shape = (1, *self.input_size, self.input_channels)
-        signature = [tf.TensorSpec(shape, tf.float32)]
 
-        @tf.function(autograph=False, input_signature=signature)
         def trace(batch: Any) -> Any:
             return heads.logits(self._call(batch)[index])
 
         noise = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
-        return trace(tf.constant(self._preprocessing.apply(noise)))
+        return tf.function(trace, autograph=False)(self._preprocessing.apply(noise))
 
     def _classifier(self) -> _Head:
         if self._head is None:

@@ -147,11 +147,17 @@ def filter_patterns(
         start = np.stack([made.start(seed, channel, shape) for channel in batch])
         tick = _ticker(progress, number * count, len(batches) * count)
         climbs.append(_climb(step, start, batch, steps=count, tick=tick))
-    pixels, trace, fires = (np.concatenate(parts)[: len(chosen)] for parts in zip(*climbs, strict=True))
+    pixels, trace, fires = (
+        np.concatenate(parts)[: len(chosen)] for parts in zip(*climbs, strict=True)
+    )
     return FilterPatterns(
-        images=np.stack([_developed(made, p) if f else _grey(p) for p, f in zip(pixels, fires, strict=True)]),
+        images=np.stack(
+            [_developed(made, p) if f else _grey(p) for p, f in zip(pixels, fires, strict=True)]
+        ),
         objective=trace,
-        diagnosis=tuple(_diagnosis(c, t, bool(f)) for c, t, f in zip(chosen, trace, fires, strict=True)),
+        diagnosis=tuple(
+            _diagnosis(c, t, bool(f)) for c, t, f in zip(chosen, trace, fires, strict=True)
+        ),
         layer=info.name,
         channels=chosen,
     )
@@ -397,9 +403,7 @@ def _checked_steps(steps: int) -> int:
     return int(steps)
 
 
-def _size_refused(
-    convnet: ConvNet, layer: str, shape: tuple[int, ...], error: Exception
-) -> str:
+def _size_refused(convnet: ConvNet, layer: str, shape: tuple[int, ...], error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
     return (
         f"Expected a size at which {convnet.name!r} can be run up to {layer!r}. Received: "

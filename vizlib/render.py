@@ -138,7 +138,7 @@ def montage(
             f"Expected at least one tile, all of one size. Received: {len(tiles)} tiles of sizes "
             f"{sorted({np.shape(tile) for tile in tiles})}."
         )
-    stack = np.stack(tiles)
+    stack = np.stack(list(tiles))
     columns = _positive("columns", math.ceil(math.sqrt(len(stack))) if columns is None else columns)
     rows = math.ceil(len(stack) / columns)
     height, width = stack.shape[1] + gap, stack.shape[2] + gap

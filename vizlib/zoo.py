@@ -17,7 +17,7 @@ import numpy as np
 
 from vizlib.convnet import ConvNet
 from vizlib.downloads import Progress, cache_folder, fetch, find_in_package_index, store
-from vizlib.errors import InvalidArgumentError, ModelLoadError, WeightsUnavailableError
+from vizlib.errors import ModelLoadError, WeightsUnavailableError
 from vizlib.model_files import ModelSource, load_model_file
 
 _HERE = Path(__file__).parent
@@ -94,19 +94,19 @@ def load_convnet(
     UnsupportedModelError
         If the model is not an image network.
     """
-    known = ZOO.get(source.lower()) if isinstance(source, str) else None
-    if known is None:
-        model, name = _load_user_model(source)
-        default_preprocess, default_labels = "raw", None
-    else:
-        model, name = known.build(progress), source.lower()
-        default_preprocess = known.preprocess
-        default_labels = known.labels() if known.labels else None
+    name = source.lower() if isinstance(source, str) else ""
+    if name in ZOO:
+        known = ZOO[name]
+        model = known.build(progress)
+        preprocess = preprocess or known.preprocess
+        labels = known.labels() if labels is None and known.labels else labels
         input_size = input_size or known.input_size
+    else:
+        model, name = _load_user_model(source)
     return ConvNet(
         model,
-        preprocess=preprocess or default_preprocess,
-        labels=default_labels if labels is None else labels,
+        preprocess=preprocess or "raw",
+        labels=labels,
         name=name,
         input_size=input_size,
         output=output,
@@ -114,13 +114,13 @@ def load_convnet(
     )
 
 
-def _load_user_model(source: ModelSource) -> tuple[keras.Model, str | None]:
+def _load_user_model(source: ModelSource) -> tuple[keras.Model, str]:
     if isinstance(source, str) and not Path(source).exists() and Path(source).name == source:
         raise ModelLoadError(
             f"Expected a file or one of {', '.join(ZOO)}. Received: {source!r}, which is neither."
         )
-    name = Path(source).stem if isinstance(source, str | os.PathLike) else None
-    return load_model_file(source), name
+    model = load_model_file(source)
+    return model, Path(source).stem if isinstance(source, str | os.PathLike) else model.name
 
 
 @cache
@@ -163,7 +163,13 @@ def _bundled_mobilenet(_progress: Progress | None) -> keras.Model:
 
 
 def _application(
-    architecture: str, path: str, *, megabytes: int, md5: str | None, preprocess: str, side: int = 224
+    architecture: str,
+    path: str,
+    *,
+    megabytes: int,
+    md5: str | None,
+    preprocess: str,
+    side: int = 224,
 ) -> PretrainedNet:
     def build(progress: Progress | None) -> keras.Model:
         weights = _keras_weights(architecture, path, megabytes, md5, progress)
@@ -220,7 +226,7 @@ def _vgg16_base(progress: Progress | None) -> keras.Model:
     cached = cache_folder() / "vizlib_vgg16_base_imagenet.npz"
     if not cached.exists():
         arrays = _read_vgg16_base(_fetch_vgg16_base(progress))
-        store(cached, lambda file: np.savez(file, **arrays))
+        store(cached, lambda file: np.savez(file, allow_pickle=False, **arrays))
     try:
         with np.load(cached, allow_pickle=False) as arrays:
             for layer in model.layers:
@@ -343,7 +349,11 @@ ZOO = {
         side=299,
     ),
     "mobilenet": _application(
-        "MobileNet", f"{_APPS}/mobilenet/mobilenet_1_0_224_tf.h5", megabytes=17, md5=None, preprocess="tf"
+        "MobileNet",
+        f"{_APPS}/mobilenet/mobilenet_1_0_224_tf.h5",
+        megabytes=17,
+        md5=None,
+        preprocess="tf",
     ),
     "mobilenetv2": _application(
         "MobileNetV2",
