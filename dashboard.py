@@ -1,0 +1,30 @@
+"""The frame of the dashboard: `streamlit run dashboard.py`."""
+
+import streamlit as st
+
+st.set_page_config(
+    page_title="What a convnet sees", page_icon=":material/visibility:", layout="wide"
+)
+PAGES = [
+    st.Page("pages/network.py", title="Network", icon=":material/account_tree:", default=True),
+    st.Page("pages/activations.py", title="Activations", icon=":material/grid_view:"),
+    st.Page("pages/filters.py", title="Filters", icon=":material/texture:"),
+    st.Page("pages/heatmaps.py", title="Heatmaps", icon=":material/local_fire_department:"),
+]
+page = st.navigation(PAGES, position="top")
+
+# Streamlit leaves a hand's breadth of nothing above the first line.
+st.html("<style>.stMainBlockContainer { padding-top: 4rem; }</style>")
+
+with st.spinner("Starting TensorFlow, once for all visitors. This takes some seconds …"):
+    from pages.ui import runtime
+
+    runtime.start()
+    from pages.ui import errors, selection
+
+if selection.choose():
+    with errors.told():
+        page.run()
+else:
+    st.header("Look inside a convolutional network", anchor=False)
+    st.info("Pick a network and a photo in the sidebar on the left.", icon=":material/arrow_back:")

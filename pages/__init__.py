@@ -1,0 +1,1 @@
+"""The controls: one file for each question a visitor can ask of a network."""

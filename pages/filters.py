@@ -1,0 +1,292 @@
+"""Which pattern does a channel look for?"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+import vizlib
+from pages.ui import computing, controls, jobs, selection
+from pages.ui.tiles import Tiles, pick_tile
+
+WAYS = ["first", "range", "list", "random", "strongest"]
+WAY_TITLES = {
+    "first": "First ones",
+    "range": "A range",
+    "list": "A list",
+    "random": "At random",
+    "strongest": "Strongest here",
+}
+SLOT = "filters"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the visitor asked to be made."""
+
+    network_key: str
+    layer: str
+    channels: tuple[int, ...]
+    recipe: str
+    size: int
+    steps: int
+    seed: int
+
+
+def show() -> None:
+    chosen = selection.current()
+    controls.heading(
+        "Which pattern does a channel look for?",
+        "Starting from grey noise, the picture is changed step by step so that the channel fires "
+        "more. It shows what drives a channel most, not all that it answers to.",
+    )
+    order = choose(chosen)
+    if order is not None and st.button(
+        "Make patterns", type="primary", icon=":material/play_arrow:"
+    ):
+        begin(chosen, order)
+    jobs.show(SLOT)
+    shown = finished(chosen)
+    if shown is not None:
+        show_patterns(chosen, *shown)
+    elif not jobs.running(SLOT):
+        st.info("Choose a layer and channels, then press *Make patterns*.", icon=":material/info:")
+
+
+def choose(chosen: selection.Selection) -> Order | None:
+    convnet = chosen.convnet
+    layer = controls.choose_layer(convnet, key="filters", default=middle_layer(convnet))
+    channels = choose_channels(chosen, layer)
+    with st.expander("Size, steps and seed"):
+        size, steps, seed = st.columns(3)
+        side = size.number_input(
+            "Side in pixels",
+            16,
+            512,
+            min(160, max(convnet.input_size)),
+            16,
+            key=f"filter_size:{convnet.name}",
+            persist_state="session",
+            help="Larger pictures show more repetitions, and take longer.",
+        )
+        count = steps.number_input(
+            "Steps",
+            1,
+            500,
+            vizlib.FILTER_RECIPES["classic"].steps,
+            key="filter_steps",
+            persist_state="session",
+            help="Steps of gradient ascent; the book takes 30.",
+        )
+        number = seed.number_input(
+            "Seed",
+            0,
+            10_000,
+            0,
+            key="filter_seed",
+            persist_state="session",
+            help="The noise to start from. Same seed, same picture.",
+        )
+    if not channels:
+        return None
+    return Order(chosen.network.key, layer.name, channels, "classic", side, count, number)
+
+
+def middle_layer(convnet: vizlib.ConvNet) -> str:
+    """Pick a convolution a third of the way in: past edges, before whole objects."""
+    convolutions = [layer.name for layer in convnet.layers if "Conv" in layer.kind]
+    names = convolutions or [layer.name for layer in convnet.layers]
+    return names[len(names) // 3]
+
+
+def choose_channels(chosen: selection.Selection, layer: vizlib.LayerInfo) -> tuple[int, ...]:
+    last = layer.channels - 1
+    way = st.segmented_control(
+        "Channels",
+        WAYS,
+        default="first",
+        required=True,
+        key="filter_way",
+        format_func=WAY_TITLES.get,
+        persist_state="session",
+    )
+    if way == "range":
+        low, high = st.slider(
+            "From, to",
+            0,
+            max(1, last),
+            (0, min(15, max(1, last))),
+            key=f"filter_range:{layer.name}",
+        )
+        return tuple(range(low, min(high, last) + 1))
+    if way == "list":
+        return listed(st.text_input("Numbers, as in 3, 17, 40-44", "0-7", key="filter_list"), last)
+    count = st.slider(
+        "How many",
+        1,
+        max(2, min(64, last + 1)),
+        min(16, last + 1),
+        key=f"filter_count:{layer.name}",
+    )
+    count = min(count, last + 1)
+    if way == "random":
+        drawn = np.random.default_rng(st.session_state.get("filter_seed", 0)).permutation(last + 1)
+        return tuple(sorted(int(c) for c in drawn[:count]))
+    if way == "strongest":
+        maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
+        return tuple(
+            int(c) for c in np.argsort(-vizlib.channel_strength(maps), kind="stable")[:count]
+        )
+    return tuple(range(count))
+
+
+def listed(text: str, last: int) -> tuple[int, ...]:
+    """Read ``"3, 17, 40-44"``; what cannot be read is told."""
+    found: list[int] = []
+    for part in text.replace(";", ",").split(","):
+        low, _, high = part.strip().partition("-")
+        if not low.isdigit() or (high and not high.isdigit()) or int(high or low) > last:
+            st.error(
+                f"Expected channel numbers from 0 to {last}, such as 3, 17, 40-44. "
+                f"Received: {part.strip() or 'nothing'}.",
+                icon=":material/error:",
+            )
+            return ()
+        found.extend(range(int(low), int(high or low) + 1))
+    return tuple(dict.fromkeys(found))
+
+
+def begin(chosen: selection.Selection, order: Order) -> None:
+    st.session_state["filter_order"] = order
+    if jobs.queue().result(order) is not None:
+        return
+    convnet = chosen.convnet
+
+    def compute(progress: jobs.Progress) -> vizlib.FilterPatterns:
+        return vizlib.filter_patterns(
+            convnet,
+            order.layer,
+            order.channels,
+            recipe=order.recipe,
+            size=order.size,
+            steps=order.steps,
+            seed=order.seed,
+            progress=progress,
+        )
+
+    jobs.start(SLOT, jobs.Job(order, f"{len(order.channels)} patterns of {order.layer}"), compute)
+
+
+def finished(chosen: selection.Selection) -> tuple[Order, vizlib.FilterPatterns] | None:
+    """Find the patterns ordered last, or those shown before while the order is worked on."""
+    for slot in ("filter_order", "filter_shown"):
+        order = st.session_state.get(slot)
+        if order is None or order.network_key != chosen.network.key:
+            continue
+        patterns = jobs.queue().result(order)
+        if patterns is not None:
+            st.session_state["filter_shown"] = order
+            return order, patterns
+    return None
+
+
+def show_patterns(
+    chosen: selection.Selection, order: Order, patterns: vizlib.FilterPatterns
+) -> None:
+    st.subheader(f"{len(patterns.channels)} patterns of {order.layer}", anchor=False)
+    silent = [sentence for sentence in patterns.diagnosis if sentence]
+    if silent:
+        with st.expander(f"{len(silent)} of them show nothing"):
+            st.markdown("\n".join(f"- {sentence}" for sentence in silent))
+    laid_out, columns, gap = lay_out(patterns)
+    grid = vizlib.render.to_png(vizlib.render.montage(laid_out.images, columns=columns, gap=gap))
+    key = f"pattern:{order}"
+    channel = st.session_state.get(key, laid_out.channels[0])
+    if channel not in laid_out.channels:
+        channel = laid_out.channels[0]
+
+    def pick(index: int) -> None:
+        st.session_state[key] = laid_out.channels[index]
+
+    pick_tile(
+        Tiles(
+            png=grid,
+            columns=columns,
+            height=patterns.images.shape[1],
+            width=patterns.images.shape[2],
+            gap=gap,
+            labels=[
+                f"channel {c} · objective {trace[-1]:.4g}"
+                for c, trace in zip(laid_out.channels, laid_out.objective, strict=True)
+            ],
+        ),
+        key="patterns",
+        selected=laid_out.channels.index(channel),
+        on_pick=pick,
+        alt=f"Patterns of channels {', '.join(map(str, laid_out.channels))} of {order.layer}",
+        max_width=columns * max(160, patterns.images.shape[2]),
+    )
+    name = controls.file_stem(chosen.convnet.name, order.layer, order.recipe, f"seed{order.seed}")
+    with st.container(horizontal=True):
+        controls.download_png(grid, name, key="patterns_png")
+        arrays = {
+            "images": patterns.images,
+            "objective": patterns.objective,
+            "channels": np.array(patterns.channels),
+        }
+        controls.download_npz(arrays, name, key="patterns_npz")
+    show_pattern(laid_out, channel, key, name)
+
+
+def lay_out(patterns: vizlib.FilterPatterns) -> tuple[vizlib.FilterPatterns, int, int]:
+    """Let the visitor choose between all in order and the best, stitched; with columns and gap."""
+    largest = math.isqrt(len(patterns.channels))
+    stitched = largest > 1 and st.toggle(
+        "Stitch the best together",
+        key="stitched",
+        persist_state="session",
+        help="The largest square of those that the network answers to most, strongest first.",
+    )
+    if stitched:
+        return patterns.best(largest**2), largest, 5
+    return patterns, min(8, len(patterns.channels)), 2
+
+
+def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: str) -> None:
+    st.subheader("One pattern, large", anchor=False)
+    picture, facts = st.columns([3, 2], gap="large")
+    with facts:
+        st.session_state[key] = channel
+        channel = st.selectbox(
+            "Channel", patterns.channels, key=key, help="Or click a tile in the grid above."
+        )
+        index = patterns.channels.index(channel)
+        trace = patterns.objective[index]
+        if patterns.diagnosis[index]:
+            st.warning(patterns.diagnosis[index], icon=":material/warning:")
+        st.caption(
+            f"Mean of the channel: {trace[0]:.4g} on noise, {trace[-1]:.4g} after "
+            f"{len(trace)} steps. Below zero: before its activation, which was silent."
+        )
+        st.line_chart(
+            {"step": range(1, len(trace) + 1), "objective": trace},
+            x="step",
+            y="objective",
+            height=220,
+            alt=f"Objective of channel {channel} over {len(trace)} steps",
+        )
+    pixels = patterns.images[index]
+    with picture:
+        st.image(
+            pixels,
+            width=min(512, 3 * pixels.shape[1]),
+            output_format="PNG",
+            alt=f"Pattern of channel {channel}",
+        )
+        controls.download_png(
+            vizlib.render.to_png(pixels), f"{name}_channel{channel}", key="pattern_png"
+        )
+
+
+show()

@@ -1,0 +1,110 @@
+"""What is this network, what does it get to see, and what does it say?"""
+
+import numpy as np
+import streamlit as st
+
+from pages.ui import computing, controls, selection
+
+TOP = 5
+
+
+def show() -> None:
+    chosen = selection.current()
+    controls.heading(
+        "What does the network say?",
+        "The classes it holds most likely, and the photo exactly as it receives it. "
+        "A plausible answer does not prove that the preprocessing is right.",
+    )
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        show_photo(chosen)
+    with right:
+        show_answer(chosen)
+    show_input(chosen)
+    show_layers(chosen)
+
+
+def show_photo(chosen: selection.Selection) -> None:
+    st.image(chosen.image, width="stretch", output_format="PNG", alt=f"Photo: {chosen.photo.title}")
+    height, width = chosen.image.shape[:2]
+    st.caption(f"{chosen.photo.title}, {width} x {height} pixels")
+
+
+def show_answer(chosen: selection.Selection) -> None:
+    convnet = chosen.convnet
+    st.subheader("Most likely classes", anchor=False)
+    if not convnet.is_classifier:
+        st.info(
+            "This network has no classes: it ends in maps. Its activations and filter patterns "
+            "are on the other pages.",
+            icon=":material/info:",
+        )
+        return
+    probabilities = computing.scores(chosen.network.key, chosen.photo.key, chosen)
+    for index in np.argsort(-probabilities, kind="stable")[:TOP]:
+        share = float(probabilities[index])
+        st.progress(min(1.0, max(0.0, share)), text=f"{convnet.label(int(index))} · {share:.1%}")
+
+
+def show_input(chosen: selection.Selection) -> None:
+    convnet = chosen.convnet
+    st.subheader("What it receives", anchor=False)
+    left, right = st.columns([1, 2], gap="large")
+    seen = convnet.input_image(chosen.image)
+    values = convnet.input_tensor(chosen.image)
+    left.image(
+        seen.repeat(3, axis=2) if seen.shape[2] == 1 else seen,
+        width=min(320, max(160, seen.shape[1])),
+        output_format="PNG",
+        alt="The photo at the network's size",
+    )
+    height, width = convnet.input_size
+    colours = "grey" if convnet.input_channels == 1 else "colour"
+    right.markdown(
+        f"**Size**: {width} x {height} pixels, {colours}. The whole photo is squeezed to this "
+        "size; nothing is cropped.\n\n"
+        f"**Preprocessing**: `{convnet.preprocess}`, {convnet.preprocessing.description}."
+    )
+    right.dataframe(
+        _ranges(values, reverse=convnet.preprocessing.reverse),
+        hide_index=True,
+        alt="Range of the numbers in each input channel",
+    )
+
+
+def _ranges(values: np.ndarray, *, reverse: bool) -> list[dict[str, object]]:
+    names = ["red", "green", "blue"] if values.shape[2] == 3 else ["grey"]
+    names = names[::-1] if reverse else names
+    return [
+        {
+            "input channel": name,
+            "minimum": float(values[..., i].min()),
+            "mean": float(values[..., i].mean()),
+            "maximum": float(values[..., i].max()),
+        }
+        for i, name in enumerate(names)
+    ]
+
+
+def show_layers(chosen: selection.Selection) -> None:
+    layers = chosen.convnet.all_layers
+    st.subheader(f"Its {len(layers)} layers", anchor=False)
+    total = sum(layer.parameters for layer in layers)
+    st.caption(f"{chosen.convnet.name}: {total:,} parameters")
+    st.dataframe(
+        [
+            {
+                "layer": layer.name,
+                "kind": layer.kind,
+                "output": " x ".join(map(str, layer.shape)),
+                "parameters": layer.parameters,
+            }
+            for layer in layers
+        ],
+        hide_index=True,
+        column_config={"parameters": st.column_config.NumberColumn(format="localized")},
+        alt="Layers in the order they run",
+    )
+
+
+show()

@@ -1,0 +1,101 @@
+"""Controls and pictures that several pages share."""
+
+import io
+
+import numpy as np
+import streamlit as st
+
+import vizlib
+
+COLORMAPS = vizlib.render.SEQUENTIAL
+
+
+def heading(question: str, explanation: str) -> None:
+    """Open a page: the question it answers, and what its picture can mislead about."""
+    st.header(question, anchor=False)
+    st.caption(explanation)
+
+
+def choose_layer(convnet: vizlib.ConvNet, *, key: str, default: str) -> vizlib.LayerInfo:
+    """Let a layer be picked from all layers with maps, in the order they run."""
+    by_name = {layer.name: layer for layer in convnet.layers}
+    # The key holds the network, so that another network starts at its own default.
+    name = st.selectbox(
+        "Layer, in the order they run",
+        list(by_name),
+        index=list(by_name).index(default),
+        format_func=lambda name: layer_title(by_name[name]),
+        key=f"{key}_layer:{convnet.name}",
+        persist_state="session",
+        help="Type to search. Height x width x channels of the maps are given behind the name.",
+    )
+    return by_name[name]
+
+
+def layer_title(layer: vizlib.LayerInfo) -> str:
+    """Name, size and kind of a layer in one line."""
+    return f"{layer.name}  ·  {' x '.join(map(str, layer.shape))}  ·  {layer.kind}"
+
+
+def choose_colormap(*, key: str, default: str = "viridis") -> str:
+    """Let a colour map be picked."""
+    return st.selectbox(
+        "Colours",
+        COLORMAPS,
+        index=COLORMAPS.index(default),
+        key=key,
+        persist_state="session",
+        help="viridis, inferno, magma and cividis grow evenly in brightness; jet is the book's.",
+    )
+
+
+def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:
+    """Show which colour stands for which value."""
+    ramp = np.linspace(-1 if low < 0 else 0, 1, 256, dtype="float32")[None].repeat(10, axis=0)
+    picture = vizlib.render.colorize(ramp, colormap=colormap, limit=1)
+    st.image(picture, width="stretch", output_format="PNG", alt=f"Colours from {low:g} to {high:g}")
+    middle = (low + high) / 2
+    left, centre, right = st.columns(3)
+    left.caption(f"{low:.3g}")
+    centre.caption(f"{middle:.3g} {unit}", text_alignment="center")
+    right.caption(f"{high:.3g}", text_alignment="right")
+
+
+def download_png(pixels: bytes, name: str, *, key: str) -> None:
+    """Offer a picture as it is shown."""
+    st.download_button(
+        "PNG",
+        pixels,
+        f"{name}.png",
+        "image/png",
+        key=key,
+        icon=":material/download:",
+        on_click="ignore",
+        help="The picture, pixel by pixel",
+    )
+
+
+def download_npz(arrays: dict[str, np.ndarray], name: str, *, key: str) -> None:
+    """Offer raw numbers for NumPy; they are packed when asked for."""
+
+    def packed() -> bytes:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    st.download_button(
+        "NPZ",
+        packed,
+        f"{name}.npz",
+        "application/octet-stream",
+        key=key,
+        icon=":material/data_array:",
+        on_click="ignore",
+        help="The raw numbers, for numpy.load",
+    )
+
+
+def file_stem(*parts: object) -> str:
+    """Make a file name that says what the file shows."""
+    text = "_".join(str(part) for part in parts)
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)

@@ -1,0 +1,177 @@
+"""Long computations in the background: one at a time, visible, and really stopped by Cancel."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import streamlit as st
+
+import vizlib
+
+Progress = Callable[[int, int], None]
+
+_RESULTS_KEPT = 24
+
+
+class Cancelled(Exception):
+    """Raised inside a job that its visitor has cancelled."""
+
+
+class Job:
+    """One computation of one visitor."""
+
+    def __init__(self, key: Hashable, title: str) -> None:
+        self.key = key
+        self.title = title
+        self.done = 0
+        self.total = 0
+        self.started: float | None = None
+        self.finished = False
+        self.error: str | None = None
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Stop before the next step."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancelled.is_set()
+
+    def tick(self, done: int, total: int) -> None:
+        """Note progress; the computation calls this after each step."""
+        if self.cancelled:
+            raise Cancelled
+        self.done, self.total = done, total
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate from the steps so far."""
+        if not self.done or self.started is None:
+            return None
+        return (time.monotonic() - self.started) / self.done * (self.total - self.done)
+
+
+class JobQueue:
+    """Runs the jobs of all visitors one after another and keeps the latest results."""
+
+    def __init__(self) -> None:
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vizlib-job")
+        self._waiting: list[Job] = []
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def submit(self, job: Job, compute: Callable[[Progress], Any]) -> None:
+        """Queue ``compute(progress)`` under a job."""
+        with self._guard:
+            self._waiting.append(job)
+        self._worker.submit(self._run, job, compute)
+
+    def result(self, key: Hashable) -> Any | None:
+        """Find the result of an earlier job with the same key, or None."""
+        with self._guard:
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
+
+    def ahead_of(self, job: Job) -> int:
+        """Count the jobs that will run before this one."""
+        with self._guard:
+            return self._waiting.index(job) if job in self._waiting else 0
+
+    def _run(self, job: Job, compute: Callable[[Progress], Any]) -> None:
+        try:
+            job.tick(0, 0)
+            job.started = time.monotonic()
+            self._keep(job.key, compute(job.tick))
+        except Cancelled:
+            pass
+        except vizlib.VizlibError as error:
+            job.error = str(error)
+        except MemoryError:
+            job.error = "There was not enough memory. Choose smaller or fewer pictures."
+        # The worker serves every visitor: nothing may end it, and the visitor must be told.
+        except Exception as error:
+            job.error = f"This failed unexpectedly ({type(error).__name__}: {error})."
+        finally:
+            with self._guard:
+                self._waiting.remove(job)
+            job.finished = True
+
+    def _keep(self, key: Hashable, result: Any) -> None:
+        with self._guard:
+            self._results[key] = result
+            while len(self._results) > _RESULTS_KEPT:
+                self._results.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def queue() -> JobQueue:
+    """The one queue shared by all visitors."""
+    return JobQueue()
+
+
+def _cancel_all(jobs: dict[str, Job]) -> None:
+    for job in jobs.values():
+        job.cancel()
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=_cancel_all)
+def _own_jobs() -> dict[str, Job]:
+    """Jobs of this visitor by slot; cancelled when the tab is closed."""
+    return {}
+
+
+def start(slot: str, job: Job, compute: Callable[[Progress], Any]) -> None:
+    """Start a job in a slot of this visitor; a job already there is cancelled."""
+    previous = _own_jobs().get(slot)
+    if previous is not None:
+        previous.cancel()
+    _own_jobs()[slot] = job
+    queue().submit(job, compute)
+
+
+def running(slot: str) -> bool:
+    """Whether the visitor's job in a slot is waiting or at work."""
+    job = _own_jobs().get(slot)
+    return job is not None and not job.finished
+
+
+def show(slot: str) -> None:
+    """Show the visitor's job in a slot, if there is one: progress, Cancel, or what went wrong."""
+    job = _own_jobs().get(slot)
+    if job is None:
+        return
+    if not job.finished:
+        _running(slot)
+    elif job.error:
+        st.error(job.error, icon=":material/error:")
+    elif job.cancelled:
+        st.info("Cancelled. The pictures made before are still here.", icon=":material/cancel:")
+
+
+@st.fragment(run_every=0.5)
+def _running(slot: str) -> None:
+    job = _own_jobs()[slot]
+    if job.finished:
+        st.rerun()
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.progress(job.done / job.total if job.total else 0.0, text=_status(job))
+        if st.button("Cancel", key=f"{slot}_cancel", icon=":material/cancel:"):
+            job.cancel()
+
+
+def _status(job: Job) -> str:
+    if job.cancelled:
+        return f"{job.title}: stopping …"
+    ahead = queue().ahead_of(job)
+    if ahead:
+        return f"{job.title}: waiting, {ahead} before it in the queue"
+    left = job.seconds_left
+    if left is None:
+        return f"{job.title}: preparing the network …"
+    return f"{job.title}: step {job.done} of {job.total}, about {left:.0f} s left"

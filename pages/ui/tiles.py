@@ -1,0 +1,161 @@
+"""A mosaic of tiles in which each can be picked with the mouse or the arrow keys."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+_CSS = """
+.mosaic { position: relative; outline-offset: 2px; cursor: pointer; line-height: 0; }
+.mosaic img { width: 100%; height: auto; image-rendering: var(--rendering); border-radius: 4px; }
+.lines {
+  position: absolute; inset: 0; pointer-events: none;
+  background-image:
+    linear-gradient(to right, var(--st-background-color) 1px, transparent 1px),
+    linear-gradient(to bottom, var(--st-background-color) 1px, transparent 1px);
+}
+.mark { position: absolute; box-sizing: border-box; pointer-events: none; border-radius: 2px; }
+.picked { border: 2px solid var(--st-primary-color); box-shadow: 0 0 0 1px #fff; }
+.hovered { border: 1px solid #fff; box-shadow: 0 0 0 1px #000; }
+.label {
+  font: 0.8rem/1.4 var(--st-font); color: var(--st-text-color); opacity: 0.8;
+  min-height: 1.4em; margin-top: 0.25rem; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis;
+}
+"""
+
+_JS = """
+export default function ({ data, parentElement, setTriggerValue }) {
+  parentElement.querySelector(".root")?.remove();
+  const rows = Math.ceil(data.count / data.columns);
+  const root = document.createElement("div");
+  root.className = "root";
+  const mosaic = document.createElement("div");
+  mosaic.className = "mosaic";
+  mosaic.tabIndex = 0;
+  mosaic.setAttribute("role", "listbox");
+  mosaic.setAttribute("aria-label", data.alt);
+  mosaic.style.setProperty("--rendering", data.smooth ? "auto" : "pixelated");
+  const image = document.createElement("img");
+  image.src = "data:image/png;base64," + data.png;
+  image.alt = data.alt;
+  const picked = document.createElement("div");
+  picked.className = "mark picked";
+  const hovered = document.createElement("div");
+  hovered.className = "mark hovered";
+  const label = document.createElement("div");
+  label.className = "label";
+  label.setAttribute("aria-live", "polite");
+  const lines = document.createElement("div");
+  lines.className = "lines";
+  lines.style.backgroundSize = `calc(100% / ${data.columns}) calc(100% / ${rows})`;
+  mosaic.append(image, lines, picked, hovered);
+  root.append(mosaic, label);
+  parentElement.append(root);
+
+  const width = data.columns * (data.width + data.gap) - data.gap;
+  const height = rows * (data.height + data.gap) - data.gap;
+  root.style.maxWidth = data.max_width + "px";
+  let current = data.selected;
+
+  const place = (mark, index) => {
+    mark.style.display = index === null || index < 0 ? "none" : "block";
+    const column = index % data.columns;
+    const row = Math.floor(index / data.columns);
+    mark.style.left = (100 * column * (data.width + data.gap)) / width + "%";
+    mark.style.top = (100 * row * (data.height + data.gap)) / height + "%";
+    mark.style.width = (100 * data.width) / width + "%";
+    mark.style.height = (100 * data.height) / height + "%";
+  };
+  const say = (index) => {
+    label.textContent = index === null || index < 0 ? data.hint : data.labels[index];
+  };
+  const pick = (index) => {
+    if (index < 0 || index >= data.count) return;
+    current = index;
+    place(picked, index);
+    say(index);
+    setTriggerValue("picked", index);
+  };
+  const under = (event) => {
+    const box = image.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - box.left) / box.width) * data.columns);
+    const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
+    const index = row * data.columns + column;
+    return column >= 0 && column < data.columns && index < data.count ? index : -1;
+  };
+  const steps = {
+    ArrowLeft: -1, ArrowRight: 1, ArrowUp: -data.columns, ArrowDown: data.columns,
+  };
+  mosaic.onmousemove = (event) => { const i = under(event); place(hovered, i); say(i); };
+  mosaic.onmouseleave = () => { place(hovered, -1); say(current); };
+  mosaic.onclick = (event) => pick(under(event));
+  mosaic.onkeydown = (event) => {
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    pick(Math.max(0, current) + steps[event.key]);
+  };
+  place(picked, current);
+  place(hovered, -1);
+  say(current);
+}
+"""
+
+_mosaic = st.components.v2.component("vizlib_mosaic", css=_CSS, js=_JS)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A picture made of tiles of one size, ``columns`` in a row, ``gap`` pixels apart."""
+
+    png: bytes
+    columns: int
+    height: int
+    width: int
+    gap: int
+    labels: Sequence[str]
+
+
+def pick_tile(
+    tiles: Tiles,
+    *,
+    key: str,
+    selected: int | None,
+    on_pick: Callable[[int], None],
+    alt: str,
+    max_width: int = 1400,
+) -> None:
+    """Show a mosaic; call ``on_pick(index)`` before the next run when a tile is picked.
+
+    Parameters
+    ----------
+    tiles : Tiles
+    key : str
+    selected : int or None
+        The tile that is marked.
+    on_pick : callable
+    alt : str
+        What the picture shows, for those who do not see it.
+    max_width : int
+        CSS pixels; the mosaic is never wider than its column.
+    """
+    state_key = f"{key}_mosaic"
+    _mosaic(
+        key=state_key,
+        data={
+            "png": base64.b64encode(tiles.png).decode(),
+            "columns": tiles.columns,
+            "height": tiles.height,
+            "width": tiles.width,
+            "gap": tiles.gap,
+            "count": len(tiles.labels),
+            "labels": list(tiles.labels),
+            "selected": -1 if selected is None else selected,
+            "smooth": tiles.width > 32,
+            "alt": alt,
+            "hint": "Click a tile, or move with the arrow keys.",
+            "max_width": max_width,
+        },
+        on_picked_change=lambda: on_pick(int(st.session_state[state_key].picked)),
+    )
