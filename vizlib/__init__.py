@@ -19,7 +19,7 @@ from vizlib.images import load_image
 from vizlib.layers import LayerInfo
 from vizlib.preprocessing import PREPROCESSINGS
 from vizlib.version import VERSION
-from vizlib.zoo import ZOO, available_convnets, imagenet_synonyms, load_convnet
+from vizlib.zoo import ZOO, available_convnets, load_convnet
 
 __version__ = VERSION
 __all__ = [
@@ -46,7 +46,6 @@ __all__ = [
     "dead_channels",
     "filter_patterns",
     "grad_cam",
-    "imagenet_synonyms",
     "load_convnet",
     "load_image",
     "render",

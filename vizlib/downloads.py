@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,17 +52,17 @@ def fetch(
     WeightsUnavailableError
         If it cannot be fetched or stored, or is not the file expected.
     """
-    if not destination.exists():
-        try:
+    try:
+        if not destination.exists():
             destination.parent.mkdir(parents=True, exist_ok=True)
             _download(url, destination, digest=digest, progress=progress)
-        except OSError as error:
-            raise WeightsUnavailableError(f"{url}: {_reason(error)}.") from error
-    elif not _matches(destination, digest):
-        raise WeightsUnavailableError(
-            f"{destination} is not the file expected (its {str(digest).split(':')[0]} differs): "
-            "it may be damaged or incomplete. Delete it and try again."
-        )
+        elif not _matches(destination, digest):
+            raise WeightsUnavailableError(
+                f"{destination} is not the file expected (its {str(digest).split(':')[0]} "
+                "differs): it may be damaged or incomplete. Delete it and try again."
+            )
+    except (OSError, HTTPException) as error:
+        raise WeightsUnavailableError(f"{url or destination}: {_reason(error)}.") from error
     return destination
 
 
@@ -74,9 +76,10 @@ def find_in_package_index(package: str, filename: str) -> str:
     """
     page = f"{_index_url()}/{package}/"
     try:
-        with urllib.request.urlopen(page, timeout=_TIMEOUT_SECONDS) as response:
+        with _opened(page) as response:
             links = _Links(response.read().decode("utf-8", "replace")).found
-    except OSError as error:
+    # ValueError: pip is set up with something that is no address.
+    except (OSError, HTTPException, ValueError) as error:
         raise WeightsUnavailableError(f"{page}: {_reason(error)}.") from error
     for link in links:
         address = urllib.parse.urldefrag(urllib.parse.urljoin(page, link)).url
@@ -99,7 +102,7 @@ def _download(
     url: str, destination: Path, *, digest: str | None, progress: Progress | None
 ) -> None:
     with _written_at_once(destination) as file:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+        with _opened(url) as response:
             total = int(response.headers.get("Content-Length") or 0)
             done = 0
             while chunk := response.read(_CHUNK):
@@ -110,6 +113,17 @@ def _download(
         file.flush()
         if done < total or not _matches(Path(file.name), digest):
             raise OSError("what arrived is not the file expected (incomplete, or other contents)")
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[Any]:
+    try:
+        response = urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()  # it is a response too, and holds the connection
+        raise
+    with response:
+        yield response
 
 
 @contextlib.contextmanager
@@ -148,8 +162,8 @@ def _matches(path: Path, digest: str | None) -> bool:
         return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
 
-def _reason(error: OSError) -> str:
-    return str(getattr(error, "reason", None) or error.strerror or error)
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
 
 
 class _Links(HTMLParser):

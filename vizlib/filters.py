@@ -138,7 +138,7 @@ def filter_patterns(
     info = convnet.layer(layer)
     chosen = _checked_channels(channels, info)
     made = _recipe(recipe)
-    shape = (*_checked_size(size or convnet.input_size), convnet.input_channels)
+    shape = (*_checked_size(convnet.input_size if size is None else size), convnet.input_channels)
     count = _checked_steps(made.steps if steps is None else steps)
     batches = _batches(chosen, _batch_size(shape))
     step = _step(convnet, info.name, recipe, (len(batches[0]), *shape))

@@ -79,7 +79,7 @@ def grad_cam(
     """
     name = convnet.layer(layer or convnet.default_layer).name
     maps, gradient, scores = convnet.maps_and_gradient(image, name, class_index)
-    index = int(scores.argmax()) if class_index is None else class_index
+    index = int(scores.argmax() if class_index is None else class_index)
     values = weigh_by_mean_gradient(maps, gradient)
     return Heatmap(
         values=np.nan_to_num(values, nan=0, posinf=0, neginf=0),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -19,6 +20,8 @@ MAX_MEGABYTES = 20
 MAX_JPEG_SCANS = 40
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# TIFF, whose grey Pillow leaves as it is stored beyond 8 bits.
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _ZERO_IS_WHITE = 258, 262, 0
 _TOO_MANY_PIXELS = (
     f"Expected a picture of at most {MAX_MEGAPIXELS} megapixels; make it smaller and try again."
 )
@@ -80,14 +83,16 @@ def _read(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
     elif isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif hasattr(source, "read"):
-        data = source.read(MAX_MEGABYTES * 10**6 + 1)
+        data = _read_file(source)
     else:
         raise UnreadableImageError(
             "Expected a path, bytes or a file opened in binary mode. "
             f"Received: {type(source).__name__}."
         )
     if not isinstance(data, bytes):
-        raise UnreadableImageError("Expected a file opened in binary mode. Received text.")
+        raise UnreadableImageError(
+            f"Expected a file opened in binary mode. Received one that gives {type(data).__name__}."
+        )
     if not data:
         raise UnreadableImageError("Expected a picture file. Received an empty one.")
     if len(data) > MAX_MEGABYTES * 10**6:
@@ -107,12 +112,29 @@ def _read_path(path: Path) -> bytes:
         raise UnreadableImageError(f"Cannot read {path}: {reason}.") from error
 
 
+def _read_file(file: BinaryIO) -> bytes:
+    try:
+        return file.read(MAX_MEGABYTES * 10**6 + 1)
+    # Closed files, lost connections, objects of somebody's own: they raise anything.
+    except Exception as error:
+        reason = str(error).rstrip(".")
+        raise UnreadableImageError(f"Cannot read the file given: {reason}.") from error
+
+
 def _decode(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
         _refuse_sizes(picture)
         picture.load()
-        upright = ImageOps.exif_transpose(picture)
-        return np.array(_to_rgb(upright))
+        tags = getattr(picture, "tag_v2", {})
+        return np.array(_to_rgb(_upright(picture), tags))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    # Damaged notes of a camera say nothing about the pixels, which are whole.
+    except Exception:
+        return picture
 
 
 def _refuse_sizes(picture: Image.Image) -> None:
@@ -132,9 +154,9 @@ def _refuse_scan_bombs(data: bytes) -> None:
         )
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _grey_of_many_bits(picture).convert("RGB")
+        return _grey_of_many_bits(picture, tags).convert("RGB")
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
@@ -142,16 +164,21 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _grey_of_many_bits(picture: Image.Image) -> Image.Image:
+def _grey_of_many_bits(picture: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     values = np.asarray(picture).astype("float64")
     if not np.isfinite(values).all():
         raise UnreadableImageError(
             "Expected a picture of finite numbers. This one has NaN or infinity in it."
         )
     if picture.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(values / 257).astype("uint8"))
-    low, span = values.min(), np.ptp(values) or 1.0
-    return Image.fromarray(np.rint(255 * (values - low) / span).astype("uint8"))
+        low, span = 0.0, 2.0 ** tags.get(_TIFF_BITS, (16,))[0] - 1
+    else:
+        low, span = values.min(), np.ptp(values) or 1.0
+    shade = (values - low) / span
+    if tags.get(_TIFF_PHOTOMETRIC) == _ZERO_IS_WHITE:
+        shade = 1 - shade
+    shade[values == picture.info.get("transparency")] = 1
+    return Image.fromarray(np.rint(255 * shade).astype("uint8"))
 
 
 def _unknown_kind(data: bytes) -> str:
@@ -161,4 +188,7 @@ def _unknown_kind(data: bytes) -> str:
             return f"Expected a picture: {kinds}. Received {kind}."
     if data[4:8] == b"ftyp":
         return f"Expected a picture: {kinds}. Received HEIC, AVIF or a film; save it as JPEG first."
-    return f"Expected a picture: {kinds}. Received something else, or a damaged file."
+    return (
+        f"Expected a picture: {kinds}. Received something else, a rare variant of these, or a "
+        "damaged file."
+    )

