@@ -1,10 +1,12 @@
 """The frame of the dashboard: `streamlit run dashboard.py`."""
 
+from pathlib import Path
+
 import streamlit as st
 
-st.set_page_config(
-    page_title="What a convnet sees", page_icon=":material/visibility:", layout="wide"
-)
+# A file of ours: browsers would fetch Streamlit's own icons from a server elsewhere.
+ICON = Path(__file__).parent / "pages" / "ui" / "icon.png"
+st.set_page_config(page_title="What a convnet sees", page_icon=str(ICON), layout="wide")
 PAGES = [
     st.Page("pages/network.py", title="Network", icon=":material/account_tree:", default=True),
     st.Page("pages/activations.py", title="Activations", icon=":material/grid_view:"),

@@ -1,5 +1,8 @@
 """What does a layer see in this photo?"""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import streamlit as st
 
@@ -7,7 +10,16 @@ import vizlib
 from pages.ui import computing, controls, selection
 from pages.ui.tiles import Tiles, pick_tile
 
-COLUMNS = 16
+FEWEST_COLUMNS = 16
+
+
+@dataclass(frozen=True)
+class Look:
+    """How maps are drawn."""
+
+    by_strength: bool
+    scaling: str
+    colormap: str
 
 
 def show() -> None:
@@ -17,44 +29,41 @@ def show() -> None:
         "Every channel of a layer as a map of where it fires. Each is scaled by its own maximum "
         "unless you choose otherwise: a bright tile need not be a strong one.",
     )
-    layer, order, scaling, colormap = choose(chosen)
+    layer, look = choose(chosen)
     maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
-    if maps.shape[:2] == (1, 1):
-        st.info("The maps of this layer are 1 x 1: each channel is a single number.")
-    strength = vizlib.channel_strength(maps)
-    ranked = (
-        np.argsort(-strength, kind="stable") if order == "strength" else np.arange(len(strength))
-    )
     show_facts(maps)
-    grid = vizlib.render.activation_grid(maps[..., ranked], columns=COLUMNS, scaling=scaling)
-    show_grid(chosen, layer, maps, ranked, vizlib.render.to_png(grid, colormap=colormap))
-    show_channel(chosen, layer, maps, colormap)
+    show_grid(chosen, layer, maps, look)
+    show_channel(chosen, layer, maps, look)
 
 
-def choose(chosen: selection.Selection) -> tuple[vizlib.LayerInfo, str, str, str]:
-    left, *small = st.columns([3, 1, 1, 1], vertical_alignment="bottom")
-    with left:
-        settled = [info.name for info in chosen.convnet.layers if info.settled]
-        first = next(iter(settled), chosen.convnet.layers[0].name)
-        layer = controls.choose_layer(chosen.convnet, key="activations", default=first)
-    order = small[0].selectbox(
+def choose(chosen: selection.Selection) -> tuple[vizlib.LayerInfo, Look]:
+    settled = [info.name for info in chosen.convnet.layers if info.settled]
+    first = next(iter(settled), chosen.convnet.layers[0].name)
+    layer = controls.choose_layer(chosen.convnet, key="activations", default=first)
+    with st.container(horizontal=True):
+        return layer, choose_look()
+
+
+def choose_look() -> Look:
+    order = st.selectbox(
         "Order",
         ["index", "strength"],
         key="order",
         persist_state="session",
+        width=130,
         help="Strength: mean of the absolute activation, strongest first.",
     )
-    scaling = small[1].selectbox(
+    scaling = st.selectbox(
         "Brightness",
         ["channel", "layer"],
         key="scaling",
         persist_state="session",
         format_func=lambda s: f"by {s}",
-        help="What white stands for: the channel's own maximum, or the layer's.",
+        width=140,
+        help="What the last colour stands for: the channel's own maximum, or the layer's.",
     )
-    with small[2]:
-        colormap = controls.choose_colormap(key="activation_colours")
-    return layer, order, scaling, colormap
+    colormap = controls.choose_colormap(key="activation_colours", width=130)
+    return Look(order == "strength", scaling, colormap)
 
 
 def show_facts(maps: np.ndarray) -> None:
@@ -66,6 +75,10 @@ def show_facts(maps: np.ndarray) -> None:
         f"**{len(dead)}** dead (zero everywhere for this photo)",
     ]
     st.markdown(" · ".join(facts))
+    if (height, width) == (1, 1):
+        st.caption("The maps of this layer are 1 x 1: each channel is a single number.")
+    if maps.min() < 0:
+        st.caption("Zero is the middle of the colours here; below it lies what is negative.")
 
 
 def channel_key(layer: vizlib.LayerInfo) -> str:
@@ -73,36 +86,27 @@ def channel_key(layer: vizlib.LayerInfo) -> str:
 
 
 def show_grid(
-    chosen: selection.Selection,
-    layer: vizlib.LayerInfo,
-    maps: np.ndarray,
-    ranked: np.ndarray,
-    png: bytes,
+    chosen: selection.Selection, layer: vizlib.LayerInfo, maps: np.ndarray, look: Look
 ) -> None:
-    height, width, channels = maps.shape
-    peaks, means = maps.max(axis=(0, 1)), maps.mean(axis=(0, 1))
-    tiles = Tiles(
-        png=png,
-        columns=min(COLUMNS, channels),
-        height=height,
-        width=width,
-        gap=1,
-        labels=[f"channel {c} · mean {means[c]:.3g} · maximum {peaks[c]:.3g}" for c in ranked],
+    ranked = computing.ranking(maps, by_strength=look.by_strength)
+    png = computing.grid(
+        *(chosen.network.key, chosen.photo.key, layer.name),
+        *(look.by_strength, look.scaling, look.colormap, columns_for(layer.channels), maps),
     )
     key = channel_key(layer)
-    strongest = int(vizlib.channel_strength(maps).argmax())
-    picked = st.session_state.setdefault(key, strongest)
+    picked = st.session_state.setdefault(key, int(computing.ranking(maps)[0]))
 
     def pick(index: int) -> None:
         st.session_state[key] = int(ranked[index])
 
+    _height, width, channels = maps.shape
     pick_tile(
-        tiles,
+        tiles_of(maps, ranked, png),
         key="activations",
         selected=int(np.flatnonzero(ranked == picked)[0]),
         on_pick=pick,
         alt=f"{channels} activation maps of {layer.name} for {chosen.photo.title}",
-        max_width=max(900, tiles.columns * (width + 1)),
+        max_width=max(900, columns_for(channels) * (width + 1)),
     )
     name = controls.file_stem(chosen.convnet.name, layer.name, chosen.photo.title)
     with st.container(horizontal=True):
@@ -110,41 +114,68 @@ def show_grid(
         controls.download_npz({"maps": maps}, name, key="activations_npz")
 
 
+def columns_for(channels: int) -> int:
+    """As many as the book has, or more, so that a thousand channels still fit a screen."""
+    return min(channels, max(FEWEST_COLUMNS, math.ceil(math.sqrt(channels))))
+
+
+def tiles_of(maps: np.ndarray, ranked: np.ndarray, png: bytes) -> Tiles:
+    height, width, channels = maps.shape
+    peaks, means = maps.max(axis=(0, 1)), maps.mean(axis=(0, 1))
+    return Tiles(
+        png=png,
+        columns=columns_for(channels),
+        height=height,
+        width=width,
+        gap=1,
+        labels=[f"channel {c} · mean {means[c]:.3g} · maximum {peaks[c]:.3g}" for c in ranked],
+    )
+
+
 def show_channel(
-    chosen: selection.Selection, layer: vizlib.LayerInfo, maps: np.ndarray, colormap: str
+    chosen: selection.Selection, layer: vizlib.LayerInfo, maps: np.ndarray, look: Look
 ) -> None:
-    key = channel_key(layer)
     st.subheader("One channel, large", anchor=False)
-    channel = st.number_input(
-        "Channel", 0, maps.shape[2] - 1, key=key, help="Or click a tile in the grid above."
-    )
+    channel = choose_channel(layer)
     values = maps[..., channel]
-    size = chosen.image.shape[:2]
-    photo, alone, over = st.columns(3)
-    photo.image(chosen.image, "The photo", width="stretch", output_format="PNG", alt="The photo")
-    coloured = vizlib.render.colorize(np.abs(values), colormap=colormap, size=size)
-    alone.image(
-        coloured,
-        f"Channel {channel}",
-        width="stretch",
-        output_format="PNG",
-        alt=f"Where channel {channel} of {layer.name} fires",
-    )
-    blended = vizlib.render.overlay(chosen.image, np.abs(values), alpha=0.6, colormap=colormap)
-    over.image(
-        blended,
-        "Laid over the photo",
-        width="stretch",
-        output_format="PNG",
-        alt=f"Channel {channel} over the photo",
-    )
+    largest = float(np.abs(maps if look.scaling == "layer" else values).max())
+    signed = bool(maps.min() < 0)
+    show_pictures(chosen, f"channel {channel} of {layer.name}", values, largest, signed, look)
     left, right = st.columns([1, 2])
     with left:
-        controls.colour_bar(colormap, low=0, high=float(np.abs(values).max()), unit="")
-    signed = " The colours show the distance from zero." if values.min() < 0 else ""
+        low = -largest if signed else 0.0
+        controls.colour_bar(look.colormap, low=low, high=largest, unit="activation")
     right.caption(
         f"Minimum {values.min():.4g}, mean {values.mean():.4g}, maximum {values.max():.4g}, "
-        f"above zero in {np.mean(values > 0):.0%} of places.{signed}"
+        f"above zero in {np.mean(values > 0):.0%} of places."
+    )
+
+
+def choose_channel(layer: vizlib.LayerInfo) -> int:
+    key, last = channel_key(layer), layer.channels - 1
+    if last == 0:
+        st.caption("This layer has one channel.")
+        return 0
+    return st.number_input(
+        "Channel", 0, last, key=key, width=200, help="Or click a tile in the grid above."
+    )
+
+
+def show_pictures(
+    chosen: selection.Selection,
+    title: str,
+    values: np.ndarray,
+    largest: float,
+    signed: bool,
+    look: Look,
+) -> None:
+    # As in the grid: where the layer has negative values, zero is the middle of the colours.
+    position = (values + largest) / 2 if signed else values
+    photo, options = chosen.picture, {"colormap": look.colormap, "limit": largest or None}
+    coloured = vizlib.render.colorize(position, size=photo.shape[:2], **options)
+    blended = vizlib.render.overlay(photo, position, alpha=0.6, **options)
+    controls.side_by_side(
+        [(photo, "The photo"), (coloured, title.capitalize()), (blended, "Laid over the photo")]
     )
 
 

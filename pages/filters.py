@@ -1,13 +1,15 @@
 """Which pattern does a channel look for?"""
 
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, jobs, selection
+from pages.ui.computing import Order
 from pages.ui.tiles import Tiles, pick_tile
 
 WAYS = ["first", "range", "list", "random", "strongest"]
@@ -18,20 +20,10 @@ WAY_TITLES = {
     "random": "At random",
     "strongest": "Strongest here",
 }
+PART = re.compile(r"(\d{1,6})\s*(?:[-–]\s*(\d{1,6}))?")
 SLOT = "filters"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the visitor asked to be made."""
-
-    network_key: str
-    layer: str
-    channels: tuple[int, ...]
-    recipe: str
-    size: int
-    steps: int
-    seed: int
+MIN_SIDE = 16
+MAX_MEGAPIXELS = 16
 
 
 def show() -> None:
@@ -42,9 +34,13 @@ def show() -> None:
         "more. It shows what drives a channel most, not all that it answers to.",
     )
     order = choose(chosen)
-    if order is not None and st.button(
-        "Make patterns", type="primary", icon=":material/play_arrow:"
-    ):
+    pressed = st.button(
+        "Make patterns",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=order is None,
+    )
+    if pressed and order is not None:
         begin(chosen, order)
     jobs.show(SLOT)
     shown = finished(chosen)
@@ -59,38 +55,55 @@ def choose(chosen: selection.Selection) -> Order | None:
     layer = controls.choose_layer(convnet, key="filters", default=middle_layer(convnet))
     channels = choose_channels(chosen, layer)
     with st.expander("Size, steps and seed"):
-        size, steps, seed = st.columns(3)
-        side = size.number_input(
-            "Side in pixels",
-            16,
-            512,
-            min(160, max(convnet.input_size)),
-            16,
-            key=f"filter_size:{convnet.name}",
-            persist_state="session",
-            help="Larger pictures show more repetitions, and take longer.",
-        )
-        count = steps.number_input(
-            "Steps",
-            1,
-            500,
-            vizlib.FILTER_RECIPES["classic"].steps,
-            key="filter_steps",
-            persist_state="session",
-            help="Steps of gradient ascent; the book takes 30.",
-        )
-        number = seed.number_input(
-            "Seed",
-            0,
-            10_000,
-            0,
-            key="filter_seed",
-            persist_state="session",
-            help="The noise to start from. Same seed, same picture.",
-        )
-    if not channels:
+        side, count, number = choose_amounts(convnet)
+    if not channels or told_too_many(len(channels), side):
         return None
     return Order(chosen.network.key, layer.name, channels, "classic", side, count, number)
+
+
+def told_too_many(count: int, side: int) -> bool:
+    most = MAX_MEGAPIXELS * 10**6 // side**2
+    if count <= most:
+        return False
+    st.error(
+        f"Expected at most {most} channels at {side} x {side} pixels, so that the picture of all "
+        f"of them stays within {MAX_MEGAPIXELS} megapixels. Received: {count}.",
+        icon=":material/error:",
+    )
+    return True
+
+
+def choose_amounts(convnet: vizlib.ConvNet) -> tuple[int, int, int]:
+    size, steps, seed = st.columns(3)
+    side = size.number_input(
+        "Side in pixels",
+        MIN_SIDE,
+        512,
+        min(160, max(MIN_SIDE, *convnet.input_size)),
+        16,
+        key=f"filter_size:{convnet.name}",
+        persist_state="session",
+        help="Larger pictures show more repetitions, and take longer.",
+    )
+    count = steps.number_input(
+        "Steps",
+        1,
+        500,
+        vizlib.FILTER_RECIPES["classic"].steps,
+        key="filter_steps",
+        persist_state="session",
+        help="Steps of gradient ascent; the book takes 30.",
+    )
+    number = seed.number_input(
+        "Seed",
+        0,
+        10_000,
+        0,
+        key="filter_seed",
+        persist_state="session",
+        help="The noise to start from. Same seed, same picture.",
+    )
+    return side, count, number
 
 
 def middle_layer(convnet: vizlib.ConvNet) -> str:
@@ -102,6 +115,9 @@ def middle_layer(convnet: vizlib.ConvNet) -> str:
 
 def choose_channels(chosen: selection.Selection, layer: vizlib.LayerInfo) -> tuple[int, ...]:
     last = layer.channels - 1
+    if last == 0:
+        st.caption("This layer has one channel.")
+        return (0,)
     way = st.segmented_control(
         "Channels",
         WAYS,
@@ -111,55 +127,57 @@ def choose_channels(chosen: selection.Selection, layer: vizlib.LayerInfo) -> tup
         format_func=WAY_TITLES.get,
         persist_state="session",
     )
-    if way == "range":
-        low, high = st.slider(
-            "From, to",
-            0,
-            max(1, last),
-            (0, min(15, max(1, last))),
-            key=f"filter_range:{layer.name}",
-        )
-        return tuple(range(low, min(high, last) + 1))
     if way == "list":
-        return listed(st.text_input("Numbers, as in 3, 17, 40-44", "0-7", key="filter_list"), last)
-    count = st.slider(
-        "How many",
-        1,
-        max(2, min(64, last + 1)),
-        min(16, last + 1),
-        key=f"filter_count:{layer.name}",
-    )
-    count = min(count, last + 1)
+        text = st.text_input("Numbers, as in 3, 17, 40-44", "0-7", key="filter_list")
+        return listed(text, last)
+    if way == "range":
+        ends = (0, min(15, last))
+        low, high = st.slider("From, to", 0, last, ends, key=f"filter_range:{layer.name}:{last}")
+        return tuple(range(low, high + 1))
+    most = min(64, last + 1)
+    count = st.slider("How many", 1, most, min(16, most), key=f"filter_count:{layer.name}:{last}")
+    return tuple(int(channel) for channel in some_channels(chosen, layer, way, count))
+
+
+def some_channels(
+    chosen: selection.Selection, layer: vizlib.LayerInfo, way: str, count: int
+) -> Sequence[int]:
     if way == "random":
-        drawn = np.random.default_rng(st.session_state.get("filter_seed", 0)).permutation(last + 1)
-        return tuple(sorted(int(c) for c in drawn[:count]))
+        rng = np.random.default_rng(st.session_state.get("filter_seed", 0))
+        return np.sort(rng.permutation(layer.channels)[:count])
     if way == "strongest":
         maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
-        return tuple(
-            int(c) for c in np.argsort(-vizlib.channel_strength(maps), kind="stable")[:count]
-        )
-    return tuple(range(count))
+        return computing.ranking(maps)[:count]
+    return range(count)
 
 
 def listed(text: str, last: int) -> tuple[int, ...]:
     """Read ``"3, 17, 40-44"``; what cannot be read is told."""
     found: list[int] = []
-    for part in text.replace(";", ",").split(","):
-        low, _, high = part.strip().partition("-")
-        if not low.isdigit() or (high and not high.isdigit()) or int(high or low) > last:
-            st.error(
-                f"Expected channel numbers from 0 to {last}, such as 3, 17, 40-44. "
-                f"Received: {part.strip() or 'nothing'}.",
-                icon=":material/error:",
-            )
+    parts = [part.strip() for part in text.replace(";", ",").split(",")]
+    for part in [part for part in parts if part] or [""]:
+        numbers = PART.fullmatch(part)
+        low, high = (int(n or numbers[1]) for n in numbers.groups()) if numbers else (0, -1)
+        if not low <= high <= last:
+            tell_unreadable(part, last)
             return ()
-        found.extend(range(int(low), int(high or low) + 1))
+        found.extend(range(low, high + 1))
     return tuple(dict.fromkeys(found))
+
+
+def tell_unreadable(part: str, last: int) -> None:
+    example = "such as 3, 17, 40-44" if last >= 44 else f"such as 0-{last}"
+    st.error(
+        f"Expected channel numbers from 0 to {last}, {example}. "
+        f"Received: {part[:40] or 'nothing'}.",
+        icon=":material/error:",
+    )
 
 
 def begin(chosen: selection.Selection, order: Order) -> None:
     st.session_state["filter_order"] = order
     if jobs.queue().result(order) is not None:
+        jobs.clear(SLOT)
         return
     convnet = chosen.convnet
 
@@ -175,7 +193,8 @@ def begin(chosen: selection.Selection, order: Order) -> None:
             progress=progress,
         )
 
-    jobs.start(SLOT, jobs.Job(order, f"{len(order.channels)} patterns of {order.layer}"), compute)
+    title = f"{len(order.channels)} patterns of {order.layer} ({chosen.network.title})"
+    jobs.start(SLOT, jobs.Job(order, title), compute)
 
 
 def finished(chosen: selection.Selection) -> tuple[Order, vizlib.FilterPatterns] | None:
@@ -200,7 +219,7 @@ def show_patterns(
         with st.expander(f"{len(silent)} of them show nothing"):
             st.markdown("\n".join(f"- {sentence}" for sentence in silent))
     laid_out, columns, gap = lay_out(patterns)
-    grid = vizlib.render.to_png(vizlib.render.montage(laid_out.images, columns=columns, gap=gap))
+    grid = computing.pattern_grid(order, columns, gap, laid_out.images)
     key = f"pattern:{order}"
     channel = st.session_state.get(key, laid_out.channels[0])
     if channel not in laid_out.channels:
@@ -280,7 +299,7 @@ def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: 
     with picture:
         st.image(
             pixels,
-            width=min(512, 3 * pixels.shape[1]),
+            width=min(512, max(256, 3 * pixels.shape[1])),
             output_format="PNG",
             alt=f"Pattern of channel {channel}",
         )

@@ -1,12 +1,12 @@
 """Where in the photo does a class score come from?"""
 
+from collections import Counter
+
 import numpy as np
 import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, selection
-
-BOTH_SIGNS = "RdBu_r"
 
 
 def show() -> None:
@@ -40,7 +40,7 @@ def choose_question(chosen: selection.Selection) -> tuple[int, vizlib.LayerInfo]
     class_index = left.selectbox(
         "Class, most likely first",
         ranked,
-        format_func=lambda i: f"{convnet.label(i)}  ·  {probabilities[i]:.1%}",
+        format_func=class_titles(convnet, probabilities).__getitem__,
         key=f"class:{chosen.network.key}:{chosen.photo.key}",
         persist_state="session",
         help="Type a name to search all classes.",
@@ -50,21 +50,26 @@ def choose_question(chosen: selection.Selection) -> tuple[int, vizlib.LayerInfo]
     return class_index, layer
 
 
+def class_titles(convnet: vizlib.ConvNet, probabilities: np.ndarray) -> list[str]:
+    """Name and probability of each class, and its number where two have the same name."""
+    names = [convnet.label(i) for i in range(convnet.classes)]
+    times = Counter(names)
+    unique = [name if times[name] == 1 else f"{name} ({i})" for i, name in enumerate(names)]
+    return [f"{name}  ·  {p:.1%}" for name, p in zip(unique, probabilities, strict=True)]
+
+
 def show_heatmap(chosen: selection.Selection, found: vizlib.Heatmap) -> None:
     signed, alpha, colormap = choose_look()
     values = found.values if signed else found.positive
     limit = float(np.abs(values).max()) or None
-    image = chosen.image
+    image = chosen.picture
     coloured = vizlib.render.colorize(values, colormap=colormap, size=image.shape[:2], limit=limit)
     blended = vizlib.render.overlay(image, values, alpha=alpha, colormap=colormap, limit=limit)
     label = chosen.convnet.label(found.class_index)
-    pictures = [
-        (image, "The photo"),
-        (coloured, f"Evidence for {label}"),
-        (blended, "Laid over the photo"),
-    ]
-    for column, (picture, title) in zip(st.columns(3), pictures, strict=True):
-        column.image(picture, title, width="stretch", output_format="PNG", alt=title)
+    evidence = f"Evidence for{' and against' if signed else ''} {label}"
+    controls.side_by_side(
+        [(image, "The photo"), (coloured, evidence), (blended, "Laid over the photo")]
+    )
     left, right = st.columns([1, 2])
     with left:
         high = limit or 0.0
@@ -81,12 +86,12 @@ def show_heatmap(chosen: selection.Selection, found: vizlib.Heatmap) -> None:
 
 
 def choose_look() -> tuple[bool, float, str]:
-    left, middle, right = st.columns([1, 2, 1], vertical_alignment="bottom")
+    left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
     signed = left.toggle(
         "Evidence against, too",
         key="signed",
         persist_state="session",
-        help="Red speaks for the class, blue against it.",
+        help="Show what speaks against the class in colours of its own.",
     )
     alpha = middle.slider(
         "Opacity",
@@ -98,10 +103,9 @@ def choose_look() -> tuple[bool, float, str]:
         persist_state="session",
         help="0 shows the photo alone, 1 the map alone.",
     )
-    if signed:
-        right.caption("Colours: red for, blue against")
-        return True, alpha, BOTH_SIGNS
     with right:
+        if signed:
+            return True, alpha, controls.choose_signed_colormap(key="heatmap_signed_colours")
         return False, alpha, controls.choose_colormap(key="heatmap_colours", default="jet")
 
 

@@ -25,7 +25,9 @@ def show() -> None:
 
 
 def show_photo(chosen: selection.Selection) -> None:
-    st.image(chosen.image, width="stretch", output_format="PNG", alt=f"Photo: {chosen.photo.title}")
+    st.image(
+        chosen.picture, width="stretch", output_format="PNG", alt=f"Photo: {chosen.photo.title}"
+    )
     height, width = chosen.image.shape[:2]
     st.caption(f"{chosen.photo.title}, {width} x {height} pixels")
 

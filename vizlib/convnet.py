@@ -15,7 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from vizlib import heads
-from vizlib.errors import InvalidArgumentError, UnsupportedModelError, VizlibError
+from vizlib.errors import (
+    InvalidArgumentError,
+    UnsupportedModelError,
+    VizlibError,
+    first_reason,
+)
 from vizlib.inputs import OtherInputs, find_image_input
 from vizlib.layers import LayerInfo, default_layers, find_layer, is_settled, own_parameters
 from vizlib.preprocessing import Preprocessing, preprocessing
@@ -70,8 +75,8 @@ class ConvNet:
         Names of the classes. A single sigmoid unit has two: those for 0 and for 1.
     name : str, optional
         What to call the network; the model's own name by default.
-    input_size : tuple of int, optional
-        ``(height, width)`` to run at, for models that take any size. 224 x 224 by default.
+    input_size : int or (height, width), optional
+        What to run at, in pixels, for models that take any size. 224 x 224 by default.
     output : int or str, optional
         Which output holds the class scores. The first that looks like it by default.
     other_inputs : mapping of str to array, optional
@@ -92,7 +97,7 @@ class ConvNet:
         labels: Sequence[str] | None = None,
         *,
         name: str | None = None,
-        input_size: tuple[int, int] | None = None,
+        input_size: int | tuple[int, int] | None = None,
         output: int | str | None = None,
         other_inputs: Mapping[str, Any] | None = None,
     ) -> None:
@@ -367,7 +372,12 @@ class ConvNet:
     def _scores(self, outputs: list[Any]) -> Any:
         head = self._classifier()
         output = outputs[head.output]
-        before = output if head.kind == "linear" else heads.logits(output)
+        if head.kind == "linear":
+            before = output
+        elif head.kind == "distribution":
+            before = heads.log_probabilities(output)
+        else:
+            before = heads.logits(output)
         return heads.class_scores(heads.flat_scores(before))
 
     def _score_gradient(self, image: np.ndarray, name: str, class_index: int) -> Any:
@@ -401,8 +411,7 @@ class ConvNet:
     # How it is looked over, once.
 
     def _look_once(self) -> tuple[dict[str, _Call], list[Any]]:
-        noise = np.random.default_rng(0).uniform(0, 255, (1, *self.input_size, self.input_channels))
-        batch = self._preprocessing.apply(noise.astype("float32"))
+        batch = self._noise()
         survey = _Survey(channels_first=self._image.channels_first)
         try:
             with watching(self.model, self._paths, survey):
@@ -445,20 +454,24 @@ class ConvNet:
         before = heads.logits(output)
         traced = before is None
         if traced:
-            before = self._logits_in_graph(index)
+            before = self._in_graph(lambda batch: heads.logits(self._call(batch)[index]))
         flat = heads.flat_scores(output)[0].numpy()
         values = None if before is None else heads.flat_scores(before)[0].numpy()
-        kind = heads.head_kind(flat, values)
-        return _Head(index, kind, len(flat), traced=traced and kind != "linear")
+        kind = heads.head_kind(flat, values) or self._traced_activation(index)
+        return _Head(index, kind, len(flat), traced=traced and before is not None)
 
-    def _logits_in_graph(self, index: int) -> Any | None:
+    def _traced_activation(self, index: int) -> heads.HeadKind:
+        names: list[heads.HeadKind] = []
+        self._in_graph(lambda batch: names.append(heads.activation_of(self._call(batch)[index])))
+        return names[0]
+
+    def _in_graph(self, function: Callable[[Any], Any]) -> Any:
+        return tf.function(function, autograph=False)(self._noise())
+
+    def _noise(self) -> np.ndarray:
         shape = (1, *self.input_size, self.input_channels)
-
-        def trace(batch: Any) -> Any:
-            return heads.logits(self._call(batch)[index])
-
-        noise = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
-        return tf.function(trace, autograph=False)(self._preprocessing.apply(noise))
+        pixels = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
+        return self._preprocessing.apply(pixels)
 
     def _classifier(self) -> _Head:
         if self._head is None:
@@ -497,7 +510,8 @@ class _Survey:
     def _is_new(self, name: str, output: Any) -> bool:
         # The result of a nested model is its last layer's, which is already noted.
         inner, latest = self._latest
-        return tf.is_tensor(output) and not (output is latest and inner.startswith(name + "/"))
+        inside = inner.startswith(name.partition(":")[0] + "/")
+        return tf.is_tensor(output) and not (output is latest and inside)
 
     def _note(self, name: str, operation: Any, output: Any) -> None:
         data_format = getattr(operation, "data_format", None)
@@ -540,7 +554,6 @@ def _is_class_like(output: Any) -> bool:
 
 
 def _cannot_run(name: str, shape: tuple[int, ...], error: Exception) -> str:
-    reason = str(error).strip().splitlines()
     hint = ""
     if "NCHW" in str(error) or "channels_first" in str(error):
         hint = (
@@ -549,5 +562,5 @@ def _cannot_run(name: str, shape: tuple[int, ...], error: Exception) -> str:
         )
     return (
         f"Expected a model that runs on an image of {shape}. Running {name!r} failed: "
-        f"{reason[0] if reason else type(error).__name__}.{hint}"
+        f"{first_reason(error)}.{hint}"
     )

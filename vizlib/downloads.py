@@ -80,12 +80,18 @@ def find_in_package_index(package: str, filename: str) -> str:
             links = _Links(response.read().decode("utf-8", "replace")).found
     # ValueError: pip is set up with something that is no address.
     except (OSError, HTTPException, ValueError) as error:
-        raise WeightsUnavailableError(f"{page}: {_reason(error)}.") from error
+        raise WeightsUnavailableError(f"{_shown(page)}: {_reason(error)}.") from error
     for link in links:
         address = urllib.parse.urldefrag(urllib.parse.urljoin(page, link)).url
         if address.rsplit("/", 1)[-1] == filename:
             return address
-    raise WeightsUnavailableError(f"{page} does not list {filename}.")
+    raise WeightsUnavailableError(f"{_shown(page)} does not list {filename}.")
+
+
+def _shown(url: str) -> str:
+    """Leave out the name and password that the address of a private index may hold."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _index_url() -> str:

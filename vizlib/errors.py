@@ -1,5 +1,7 @@
 """Everything vizlib raises on purpose; each message says what was expected, received, and to do."""
 
+import re
+
 
 class VizlibError(Exception):
     """Base of all errors that vizlib raises on purpose."""
@@ -31,3 +33,14 @@ class UnsafeModelError(ModelLoadError):
 
 class WeightsUnavailableError(ModelLoadError):
     """Pretrained weights could not be fetched, checked or stored."""
+
+
+def first_reason(error: Exception) -> str:
+    """Find the line that says what went wrong in an error of Keras or TensorFlow.
+
+    Keras wraps it in where it happened, which arguments were passed, and codes for bold type.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).partition("Arguments received by")[0]
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    reasons = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return (reasons[0] if reasons else type(error).__name__)[:300].rstrip(".")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vizlib.checks import checked_integer, checked_size
 from vizlib.convnet import ConvNet
-from vizlib.errors import InvalidArgumentError, UnsupportedModelError, VizlibError
+from vizlib.errors import (
+    InvalidArgumentError,
+    UnsupportedModelError,
+    VizlibError,
+    first_reason,
+)
 from vizlib.layers import LayerInfo, is_activation
+from vizlib.watching import run_with_pre_activation
 
 Progress = Callable[[int, int], None]
 
@@ -138,8 +145,12 @@ def filter_patterns(
     info = convnet.layer(layer)
     chosen = _checked_channels(channels, info)
     made = _recipe(recipe)
-    shape = (*_checked_size(convnet.input_size if size is None else size), convnet.input_channels)
-    count = _checked_steps(made.steps if steps is None else steps)
+    shape = (
+        *checked_size("size", convnet.input_size if size is None else size, high=MAX_SIDE),
+        convnet.input_channels,
+    )
+    count = checked_integer("steps", made.steps if steps is None else steps, low=1)
+    seed = checked_integer("seed", seed, low=0)
     batches = _batches(chosen, _batch_size(shape))
     step = _step(convnet, info.name, recipe, (len(batches[0]), *shape))
     climbs = []
@@ -150,14 +161,15 @@ def filter_patterns(
     pixels, trace, fires = (
         np.concatenate(parts)[: len(chosen)] for parts in zip(*climbs, strict=True)
     )
+    finite = np.isfinite(pixels).all(axis=(1, 2, 3)) & np.isfinite(trace).all(axis=1)
+    diagnosis = tuple(map(_diagnosis, chosen, trace, fires, finite))
+    images = [
+        _grey(p) if d else _developed(made, p) for p, d in zip(pixels, diagnosis, strict=True)
+    ]
     return FilterPatterns(
-        images=np.stack(
-            [_developed(made, p) if f else _grey(p) for p, f in zip(pixels, fires, strict=True)]
-        ),
+        images=np.stack(images),
         objective=trace,
-        diagnosis=tuple(
-            _diagnosis(c, t, bool(f)) for c, t, f in zip(chosen, trace, fires, strict=True)
-        ),
+        diagnosis=diagnosis,
         layer=info.name,
         channels=chosen,
     )
@@ -251,8 +263,9 @@ def channel_means(convnet: ConvNet, layer: str, pixels: Any, channels: Any) -> t
         if _convolves_channels_apart(operation):
             before = _convolve_own(operation, inputs, channels)
             return operation.activation(before), before
-        after = run()
-        return after, inputs if is_activation(operation) and tf.is_tensor(inputs) else after
+        if is_activation(operation) and tf.is_tensor(inputs):
+            return run(), inputs
+        return run_with_pre_activation(operation, run)
 
     tensor = convnet.preprocessing.apply(pixels)
     after, before = convnet.layer_output(tensor, layer, compute=own_channels)
@@ -352,8 +365,8 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return np.full((*pixels.shape[:2], 3), 128, "uint8")
 
 
-def _diagnosis(channel: int, trace: np.ndarray, fires: bool) -> str | None:
-    if not np.isfinite(trace).all():
+def _diagnosis(channel: int, trace: np.ndarray, fires: bool, finite: bool) -> str | None:
+    if not finite:
         return f"Channel {channel} gives numbers that are not finite; check the network's weights."
     if not fires:
         return (
@@ -378,35 +391,19 @@ def _recipe(name: str) -> FilterRecipe:
 
 
 def _checked_channels(channels: Sequence[int], layer: LayerInfo) -> tuple[int, ...]:
-    chosen = tuple(int(channel) for channel in np.atleast_1d(np.asarray(channels, dtype=int)))
-    outside = [channel for channel in chosen if channel not in range(layer.channels)]
-    if not chosen or outside:
+    name, last = f"each channel of {layer.name!r}", layer.channels - 1
+    wanted = channels if isinstance(channels, Iterable) else [channels]
+    chosen = tuple(checked_integer(name, channel, low=0, high=last) for channel in wanted)
+    if not chosen:
         raise InvalidArgumentError(
-            f"Expected at least one channel from 0 to {layer.channels - 1} of {layer.name!r}. "
-            f"Received: {outside or 'none'}."
+            f"Expected at least one channel from 0 to {last} of {layer.name!r}. Received: none."
         )
     return chosen
 
 
-def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int | np.integer) else size
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise InvalidArgumentError(
-            f"Expected size from 1 to {MAX_SIDE} pixels a side. Received: {size!r}."
-        )
-    return int(height), int(width)
-
-
-def _checked_steps(steps: int) -> int:
-    if steps < 1:
-        raise InvalidArgumentError(f"Expected at least 1 step. Received: {steps!r}.")
-    return int(steps)
-
-
 def _size_refused(convnet: ConvNet, layer: str, shape: tuple[int, ...], error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200]
     return (
         f"Expected a size at which {convnet.name!r} can be run up to {layer!r}. Received: "
         f"{shape[1]} x {shape[2]}, which may be too small. Its own size is "
-        f"{convnet.input_size[0]} x {convnet.input_size[1]}. The layers say: {reason}"
+        f"{convnet.input_size[0]} x {convnet.input_size[1]}. The layers say: {first_reason(error)}"
     )

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-HeadKind = Literal["softmax", "sigmoid", "linear"]
+HeadKind = Literal["softmax", "sigmoid", "distribution", "linear"]
 
 _UNCHANGED = {"Identity", "Cast", "Reshape", "Squeeze"}
+_ACTIVATIONS: dict[str, HeadKind] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 
 
 def flat_scores(output: Any) -> Any:
@@ -31,19 +32,45 @@ def logits(output: Any) -> Any | None:
     kept = getattr(output, "_keras_logits", None)
     if kept is not None or not hasattr(output, "graph"):
         return kept
+    operation = final_operation(output)
+    return operation.inputs[0] if operation.type in _ACTIVATIONS else None
+
+
+def final_operation(output: Any) -> Any:
+    """Follow a graph tensor back to the operation that computed its numbers."""
     while output.op.type in _UNCHANGED:
         output = output.op.inputs[0]
-    return output.op.inputs[0] if output.op.type in {"Softmax", "Sigmoid"} else None
+    return output.op
 
 
-def head_kind(output: np.ndarray, before: np.ndarray | None) -> HeadKind:
-    """Tell the activation from one output and its logits, both ``(classes,)``."""
+def activation_of(output: Any) -> HeadKind:
+    """Name the activation that computed a graph tensor."""
+    return _ACTIVATIONS.get(final_operation(output).type, "linear")
+
+
+def head_kind(output: np.ndarray, before: np.ndarray | None) -> HeadKind | None:
+    """Tell the activation from one output and its logits, both ``(classes,)``.
+
+    Returns None where both activations fit, as they do for saturated logits.
+    """
     if before is None:
-        return "linear"
+        return "distribution" if is_distribution(output) else "linear"
     # One unit cannot be a softmax: it would be 1 whatever the photo.
-    if len(output) > 1 and np.allclose(softmax(before), output, atol=1e-3):
-        return "softmax"
-    return "sigmoid"
+    is_softmax = len(output) > 1 and np.allclose(softmax(before), output, atol=1e-3)
+    is_sigmoid = np.allclose(sigmoid(before), output, atol=1e-3)
+    if is_softmax and is_sigmoid:
+        return None
+    return "softmax" if is_softmax else "sigmoid"
+
+
+def is_distribution(output: np.ndarray) -> bool:
+    """Whether an output ``(classes,)`` can only be probabilities, such as an average of several."""
+    return len(output) > 1 and output.min() >= 0 and abs(output.sum() - 1) < 1e-3
+
+
+def log_probabilities(output: Any) -> Any:
+    """Stand in for the logits of probabilities that have none: a softmax gives them back."""
+    return tf.math.log(tf.maximum(output, np.finfo("float32").tiny))
 
 
 def class_scores(before: Any) -> Any:

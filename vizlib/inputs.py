@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vizlib.checks import checked_size
 from vizlib.errors import InvalidArgumentError, UnsupportedModelError
 from vizlib.watching import operations_by_path
 
 #: Side used where a network takes any size and none was chosen.
 DEFAULT_SIDE = 224
+MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def _shapes_built_with(model: keras.Model) -> list[tuple[str, Any]]:
     return [(name, shape) for name, shape in shapes.items() if shape]
 
 
-def find_image_input(model: keras.Model, *, size: tuple[int, int] | None = None) -> ImageInput:
+def find_image_input(
+    model: keras.Model, *, size: int | tuple[int, int] | None = None
+) -> ImageInput:
     """Find the first input that takes an image.
 
     Raises
@@ -132,15 +136,14 @@ def _declares_channels_first(model: keras.Model) -> bool:
 
 
 def _chosen_size(
-    declared: tuple[int | None, int | None], wanted: tuple[int, int] | None
+    declared: tuple[int | None, int | None], wanted: int | tuple[int, int] | None
 ) -> tuple[int, int]:
-    height, width = (
-        own or chosen for own, chosen in zip(declared, wanted or [DEFAULT_SIDE] * 2, strict=True)
-    )
-    if wanted is not None and (height, width) != tuple(wanted):
+    chosen = checked_size("input_size", DEFAULT_SIDE if wanted is None else wanted, high=MAX_SIDE)
+    height, width = (own or side for own, side in zip(declared, chosen, strict=True))
+    if wanted is not None and (height, width) != chosen:
         raise InvalidArgumentError(
             f"Expected input_size to agree with the size the model fixes, {declared}. "
-            f"Received: {tuple(wanted)}. Leave input_size out."
+            f"Received: {chosen}. Leave input_size out."
         )
     return height, width
 
@@ -160,14 +163,8 @@ class OtherInputs:
                 f"Received: {unknown}."
             )
         self._values = {
-            d.name: np.asarray(given.get(d.name, np.zeros(self._one(d))), dtype=d.dtype)
-            for d in self._declared
-            if d.name in names
+            d.name: _value(d, given.get(d.name)) for d in self._declared if d.name in names
         }
-
-    @staticmethod
-    def _one(declared: _Declared) -> tuple[int, ...]:
-        return tuple(1 if axis is None else axis for axis in declared.shape[1:])
 
     def beside(self, photos: Any) -> Any:
         """Join a batch of photos, laid out for the model, with the other inputs."""
@@ -184,3 +181,20 @@ class OtherInputs:
 
     def _repeated(self, name: str, count: int) -> Any:
         return tf.repeat(tf.constant(self._values[name])[None], count, axis=0)
+
+
+def _value(declared: _Declared, given: Any) -> np.ndarray:
+    """Check what was given for an input beside the photo; zeros where nothing was."""
+    if given is None:
+        ones = (1 if axis is None else axis for axis in declared.shape[1:])
+        return np.zeros(tuple(ones), dtype=declared.dtype)
+    value = np.asarray(given, dtype=declared.dtype)
+    fits = len(value.shape) == len(declared.shape) - 1 and all(
+        own in (None, axis) for own, axis in zip(declared.shape[1:], value.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidArgumentError(
+            f"Expected other_inputs[{declared.name!r}] of shape {declared.shape[1:]}, without "
+            f"batch axis. Received: {value.shape}."
+        )
+    return value

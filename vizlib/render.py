@@ -48,7 +48,9 @@ def activation_grid(
     low, high = values.min(axis=(0, 1)), values.max(axis=(0, 1))
     largest = np.maximum(-low, high) if scaling == "channel" else max(-low.min(), high.max())
     zero, span = (128, 127) if low.min() < 0 else (0, 255)
-    levels = values * (span / np.where(largest > 0, largest, 1)).astype("float32")
+    # Divided before it is multiplied: 255 / largest overflows where activations are tiny.
+    levels = values / np.where(largest > 0, largest, 1).astype("float32")
+    levels *= span
     levels += zero
     tiles = np.rint(levels, out=levels).astype("uint8").transpose(2, 0, 1)
     return montage(tiles, columns=min(_positive("columns", columns), len(tiles)), gap=1)
@@ -218,7 +220,7 @@ def _checked_canvas(pixels: np.ndarray, *, grey: bool) -> np.ndarray:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    if np.isfinite(values.sum()):
+    if np.isfinite(values).all():
         return values
     return np.nan_to_num(values, nan=0, posinf=0, neginf=0)
 

@@ -119,6 +119,27 @@ def _accept_anything(*_: Any) -> None:
     """Stand in for the check of a model's declared input shape."""
 
 
+def run_with_pre_activation(operation: Any, run: Callable[[], Any]) -> tuple[Any, Any]:
+    """Run a layer inside a handler; returns its output and what went into its activation.
+
+    Both are the output for a layer without an activation of its own.
+    """
+    activation = getattr(operation, "activation", None)
+    if activation is None:
+        output = run()
+        return output, output
+    thread, seen = threading.get_ident(), []
+
+    def activate(values: Any) -> Any:
+        if threading.get_ident() == thread:
+            seen.append(values)
+        return activation(values)
+
+    with _borrowed(operation, "activation", activate):
+        output = run()
+    return output, seen[-1] if seen else output
+
+
 @contextmanager
 def _borrowed(owner: Any, attribute: str, replacement: Any) -> Iterator[None]:
     # Not setattr: Keras would try to track the replacement as part of the layer's state.

@@ -73,7 +73,7 @@ def load_convnet(
     *,
     preprocess: str | None = None,
     labels: Sequence[str] | None = None,
-    input_size: tuple[int, int] | None = None,
+    input_size: int | tuple[int, int] | None = None,
     output: int | str | None = None,
     other_inputs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,

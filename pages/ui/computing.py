@@ -4,6 +4,8 @@ Arguments that start with an underscore are not part of the key; what they hold 
 keys before them. Results are shared, so nobody writes into them.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import streamlit as st
 
@@ -21,6 +23,51 @@ def scores(network_key: str, image_key: str, _selected: Selection) -> np.ndarray
 def maps(network_key: str, image_key: str, layer: str, _selected: Selection) -> np.ndarray:
     """Maps of one layer."""
     return vizlib.activations(_selected.convnet, _selected.image, [layer])[layer]
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def grid(
+    network_key: str,
+    image_key: str,
+    layer: str,
+    by_strength: bool,
+    scaling: str,
+    colormap: str,
+    columns: int,
+    _maps: np.ndarray,
+) -> bytes:
+    """Every channel of a layer as one PNG."""
+    ordered = _maps[..., ranking(_maps, by_strength=by_strength)]
+    pixels = vizlib.render.activation_grid(ordered, columns=columns, scaling=scaling)
+    return vizlib.render.to_png(pixels, colormap=colormap)
+
+
+def ranking(maps: np.ndarray, *, by_strength: bool = True) -> np.ndarray:
+    """Channels, strongest first or by number."""
+    if by_strength:
+        return np.argsort(-vizlib.channel_strength(maps), kind="stable")
+    return np.arange(maps.shape[2])
+
+
+# Not in the page itself: Streamlit runs that file anew at every click, and dataclasses of two
+# runs are never equal.
+@dataclass(frozen=True)
+class Order:
+    """Which filter patterns a visitor asked for."""
+
+    network_key: str
+    layer: str
+    channels: tuple[int, ...]
+    recipe: str
+    size: int
+    steps: int
+    seed: int
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def pattern_grid(order: Order, columns: int, gap: int, _images: np.ndarray) -> bytes:
+    """Patterns as one PNG; the layout tells which of an order's patterns they are."""
+    return vizlib.render.to_png(vizlib.render.montage(_images, columns=columns, gap=gap))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Running the network …")

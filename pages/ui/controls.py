@@ -1,6 +1,7 @@
 """Controls and pictures that several pages share."""
 
 import io
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -37,28 +38,46 @@ def layer_title(layer: vizlib.LayerInfo) -> str:
     return f"{layer.name}  ·  {' x '.join(map(str, layer.shape))}  ·  {layer.kind}"
 
 
-def choose_colormap(*, key: str, default: str = "viridis") -> str:
-    """Let a colour map be picked."""
+def choose_colormap(
+    *, key: str, default: str = "viridis", width: int | Literal["stretch"] = "stretch"
+) -> str:
+    """Let a colour map be picked in which zero is the first colour."""
     return st.selectbox(
         "Colours",
         COLORMAPS,
         index=COLORMAPS.index(default),
         key=key,
         persist_state="session",
+        width=width,
         help="viridis, inferno, magma and cividis grow evenly in brightness; jet is the book's.",
     )
 
 
+def choose_signed_colormap(*, key: str) -> str:
+    """Let a colour map be picked in which zero is the middle."""
+    return st.selectbox(
+        "Colours",
+        vizlib.render.DIVERGING,
+        key=key,
+        persist_state="session",
+        help="Zero is the pale middle; the first colour is against, the last one for.",
+    )
+
+
+def side_by_side(pictures: list[tuple[np.ndarray, str]]) -> None:
+    """Show pictures of one size beside each other, each with its title."""
+    for column, (picture, title) in zip(st.columns(len(pictures)), pictures, strict=True):
+        column.image(picture, title, width="stretch", output_format="PNG", alt=title)
+
+
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:
     """Show which colour stands for which value."""
-    ramp = np.linspace(-1 if low < 0 else 0, 1, 256, dtype="float32")[None].repeat(10, axis=0)
-    picture = vizlib.render.colorize(ramp, colormap=colormap, limit=1)
+    picture = vizlib.render.palette(colormap)[None].repeat(10, axis=0)
     st.image(picture, width="stretch", output_format="PNG", alt=f"Colours from {low:g} to {high:g}")
-    middle = (low + high) / 2
-    left, centre, right = st.columns(3)
-    left.caption(f"{low:.3g}")
-    centre.caption(f"{middle:.3g} {unit}", text_alignment="center")
-    right.caption(f"{high:.3g}", text_alignment="right")
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        for value in (low, (low + high) / 2, high):
+            st.caption(f"{value:.3g}", width="content")
+    st.caption(unit, text_alignment="center")
 
 
 def download_png(pixels: bytes, name: str, *, key: str) -> None:

@@ -1,5 +1,6 @@
 """Whatever goes wrong is told in a sentence, and nothing else on the page is lost."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ import vizlib
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Show an error that vizlib raises on purpose in place of what could not be made."""
+    """Show an error in place of what could not be made."""
     try:
         yield
     except vizlib.VizlibError as error:
@@ -21,3 +22,13 @@ def told() -> Iterator[None]:
             "smaller network.",
             icon=":material/memory:",
         )
+    # A fault of ours, or of a model nobody thought of. The log has the rest.
+    except Exception as error:
+        logging.getLogger(__name__).exception("While drawing a page")
+        st.error(unexpected(error), icon=":material/error:")
+
+
+def unexpected(error: Exception) -> str:
+    """Tell an error that nobody thought of, in a sentence of bearable length."""
+    reason = " ".join(str(error).split())[:300]
+    return f"This failed unexpectedly ({type(error).__name__}: {reason})."

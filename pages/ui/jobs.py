@@ -1,5 +1,6 @@
 """Long computations in the background: one at a time, visible, and really stopped by Cancel."""
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 import vizlib
+from pages.ui import errors
 
 Progress = Callable[[int, int], None]
 
@@ -29,13 +31,22 @@ class Job:
         self.done = 0
         self.total = 0
         self.started: float | None = None
-        self.finished = False
         self.error: str | None = None
         self._cancelled = threading.Event()
+        self._ended = threading.Event()
 
     def cancel(self) -> None:
-        """Stop before the next step."""
+        """Stop before the next step; what has not begun is over at once."""
         self._cancelled.set()
+
+    def end(self) -> None:
+        """Note that nothing more will come."""
+        self._ended.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come."""
+        return self._ended.is_set() or (self.cancelled and self.started is None)
 
     @property
     def cancelled(self) -> bool:
@@ -81,13 +92,16 @@ class JobQueue:
     def ahead_of(self, job: Job) -> int:
         """Count the jobs that will run before this one."""
         with self._guard:
-            return self._waiting.index(job) if job in self._waiting else 0
+            before = self._waiting[: self._waiting.index(job)] if job in self._waiting else []
+        return sum(not other.finished for other in before)
 
     def _run(self, job: Job, compute: Callable[[Progress], Any]) -> None:
         try:
             job.tick(0, 0)
             job.started = time.monotonic()
-            self._keep(job.key, compute(job.tick))
+            # Another visitor may have asked for the same in the meantime.
+            if self.result(job.key) is None:
+                self._keep(job.key, compute(job.tick))
         except Cancelled:
             pass
         except vizlib.VizlibError as error:
@@ -96,11 +110,12 @@ class JobQueue:
             job.error = "There was not enough memory. Choose smaller or fewer pictures."
         # The worker serves every visitor: nothing may end it, and the visitor must be told.
         except Exception as error:
-            job.error = f"This failed unexpectedly ({type(error).__name__}: {error})."
+            logging.getLogger(__name__).exception(job.title)
+            job.error = errors.unexpected(error)
         finally:
             with self._guard:
                 self._waiting.remove(job)
-            job.finished = True
+            job.end()
 
     def _keep(self, key: Hashable, result: Any) -> None:
         with self._guard:
@@ -127,12 +142,20 @@ def _own_jobs() -> dict[str, Job]:
 
 
 def start(slot: str, job: Job, compute: Callable[[Progress], Any]) -> None:
-    """Start a job in a slot of this visitor; a job already there is cancelled."""
+    """Start a job in a slot of this visitor; another job there is cancelled."""
     previous = _own_jobs().get(slot)
-    if previous is not None:
-        previous.cancel()
+    if running(slot) and not previous.cancelled and previous.key == job.key:
+        return
+    clear(slot)
     _own_jobs()[slot] = job
     queue().submit(job, compute)
+
+
+def clear(slot: str) -> None:
+    """Cancel and forget the visitor's job in a slot, if there is one."""
+    previous = _own_jobs().pop(slot, None)
+    if previous is not None:
+        previous.cancel()
 
 
 def running(slot: str) -> bool:
@@ -151,13 +174,13 @@ def show(slot: str) -> None:
     elif job.error:
         st.error(job.error, icon=":material/error:")
     elif job.cancelled:
-        st.info("Cancelled. The pictures made before are still here.", icon=":material/cancel:")
+        st.info("Cancelled. Nothing that was made before is lost.", icon=":material/cancel:")
 
 
 @st.fragment(run_every=0.5)
 def _running(slot: str) -> None:
-    job = _own_jobs()[slot]
-    if job.finished:
+    job = _own_jobs().get(slot)
+    if job is None or job.finished:
         st.rerun()
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.progress(job.done / job.total if job.total else 0.0, text=_status(job))

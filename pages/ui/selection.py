@@ -1,7 +1,7 @@
 """Which network and which photo the visitor looks at: the sidebar, and what pages read of it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ Chosen = TypeVar("Chosen")
 OWN = "own"
 _SAMPLES = Path(__file__).parents[2] / "sample_images"
 _THUMBNAIL = 96
+_LONGEST_SIDE_SHOWN = 960
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,18 @@ class Network:
     """A loaded network, and a key that names its content."""
 
     key: str
+    title: str
     convnet: vizlib.ConvNet
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo, and a key that names its content."""
+    """A photo, a key that names its content, and a copy no larger than a page shows."""
 
     key: str
     title: str
     image: np.ndarray
+    small: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Selection:
         """The photo, uint8 RGB ``(H, W, 3)``."""
         return self.photo.image
 
+    @property
+    def picture(self) -> np.ndarray:
+        """The photo as pages show it: the same, or smaller."""
+        return self.photo.small
+
 
 def current() -> Selection:
     """Return what the visitor looks at; start over where a page was opened without the frame."""
@@ -69,42 +77,66 @@ def choose() -> bool:
     What cannot be loaded is told, and what was chosen before stays.
     """
     with st.sidebar:
-        network = _latest("chosen_network", _choose_network)
-        st.divider()
-        photo = _latest("chosen_photo", _choose_photo)
+        network = _latest("chosen_network", _choose_network, "network")
+        photo = _latest("chosen_photo", _choose_photo, "photo")
     if network is None or photo is None:
         return False
     st.session_state["selection"] = Selection(network, photo)
     return True
 
 
-def _latest(key: str, choose_one: Callable[[], Chosen | None]) -> Chosen | None:
+def _latest(key: str, choose_one: Callable[[], Chosen | None], kind: str) -> Chosen | None:
+    chosen = None
     with told():
         chosen = choose_one()
         if chosen is not None:
             st.session_state[key] = chosen
-    return st.session_state.get(key)
+    latest = st.session_state.get(key)
+    if chosen is None and latest is not None:
+        st.caption(f"Meanwhile the pages show the {kind} chosen before: **{latest.title}**.")
+    return latest
+
+
+# Links, such as /?network=mobilenet-bundled&sample=parrot. Streamlit's own binding of widgets to
+# the address goes by the titles shown, which are longer and may change.
+
+
+def _follow_link(key: str, options: Sequence[str]) -> None:
+    """Take the first choice of a visitor from the address; what it cannot mean is ignored."""
+    wanted = st.query_params.get(key)
+    if key not in st.session_state and wanted in options:
+        st.session_state[key] = wanted
+
+
+def _keep_link(key: str, name: str, options: Sequence[str]) -> None:
+    """Note a choice in the address, so that it can be sent to others and survives a reload."""
+    if name not in options:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != name:
+        st.query_params[key] = name
 
 
 # The network.
 
 
 def _choose_network() -> Network | None:
+    names = vizlib.available_convnets()
+    _follow_link("network", names)
     name = st.selectbox(
         "Network",
-        [*vizlib.available_convnets(), OWN],
+        [*names, OWN],
         format_func=_network_title,
         key="network",
-        bind="query-params",
         help="Bundled networks open at once. Others fetch their weights first, if you say so.",
     )
+    _keep_link("network", name, names)
     if name == OWN:
         return _own_network()
     known = vizlib.ZOO[name]
     if not known.file().exists() and not _fetched(name):
         return None
     with st.spinner(f"Loading {known.title} …"):
-        return Network(name, _zoo_network(name))
+        return Network(name, known.title, _zoo_network(name))
 
 
 def _network_title(name: str) -> str:
@@ -125,8 +157,10 @@ def _fetched(name: str) -> bool:
     def progress(done: int, total: int) -> None:
         bar.progress(done / total, text=f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
-    known.fetch(progress)
-    bar.empty()
+    try:
+        known.fetch(progress)
+    finally:
+        bar.empty()
     return True
 
 
@@ -158,7 +192,7 @@ def _own_network() -> Network | None:
     digest = hashlib.sha256(content).hexdigest()
     with st.spinner(f"Opening {upload.name} …"):
         convnet = _uploaded_network(digest, preprocess, labels, content)
-    return Network(f"{digest}:{preprocess}:{labels}", convnet)
+    return Network(f"{digest}:{preprocess}:{labels}", upload.name, convnet)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False, scope="session")
@@ -188,23 +222,31 @@ def _choose_photo() -> Photo | None:
     else:
         given = st.camera_input("Take a photo")
     if given is None:
-        st.caption("Until then, the photo chosen before stays.")
         return None
     content = given.getvalue()
     digest = hashlib.sha256(content).hexdigest()
-    return Photo(digest, given.name, _decoded(digest, content))
+    return Photo(digest, given.name, *_decoded(digest, content))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _decoded(digest: str, _content: bytes) -> np.ndarray:
-    return vizlib.load_image(_content)
+def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    image = vizlib.load_image(_content)
+    return image, _small(image)
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    if max(image.shape[:2]) <= _LONGEST_SIDE_SHOWN:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((_LONGEST_SIDE_SHOWN, _LONGEST_SIDE_SHOWN))
+    return np.asarray(picture)
 
 
 def _sample() -> Photo:
     names = [path.stem for path in _sample_files()]
-    name = st.selectbox(
-        "Sample photo", names, format_func=_title, key="sample", bind="query-params"
-    )
+    _follow_link("sample", names)
+    name = st.selectbox("Sample photo", names, format_func=_title, key="sample")
+    _keep_link("sample", name, names)
 
     def pick(index: int) -> None:
         st.session_state["sample"] = names[index]
@@ -217,7 +259,7 @@ def _sample() -> Photo:
         alt="Sample photos to choose from: " + ", ".join(_title(n) for n in names),
     )
     path = next(path for path in _sample_files() if path.stem == name)
-    return Photo(name, _title(name), _decoded(name, path.read_bytes()))
+    return Photo(name, _title(name), *_decoded(name, path.read_bytes()))
 
 
 def _title(name: str) -> str:
@@ -234,11 +276,11 @@ def _sample_files() -> list[Path]:
 def _thumbnails() -> Tiles:
     squares = [_square(vizlib.load_image(path)) for path in _sample_files()]
     return Tiles(
-        png=vizlib.render.to_png(vizlib.render.montage(squares, columns=4, gap=4)),
+        png=vizlib.render.to_png(vizlib.render.montage(squares, columns=4, gap=0)),
         columns=4,
         height=_THUMBNAIL,
         width=_THUMBNAIL,
-        gap=4,
+        gap=0,
         labels=[_title(path.stem) for path in _sample_files()],
     )
 

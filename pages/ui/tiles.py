@@ -8,15 +8,16 @@ import streamlit as st
 
 _CSS = """
 .mosaic { position: relative; outline-offset: 2px; cursor: pointer; line-height: 0; }
-.mosaic img { width: 100%; height: auto; image-rendering: var(--rendering); border-radius: 4px; }
+.mosaic img { width: 100%; height: 100%; image-rendering: var(--rendering); border-radius: 4px; }
+.clip { position: absolute; inset: 0; overflow: hidden; pointer-events: none; }
 .lines {
-  position: absolute; inset: 0; pointer-events: none;
+  position: absolute;
   background-image:
     linear-gradient(to right, var(--st-background-color) 1px, transparent 1px),
     linear-gradient(to bottom, var(--st-background-color) 1px, transparent 1px);
 }
 .mark { position: absolute; box-sizing: border-box; pointer-events: none; border-radius: 2px; }
-.picked { border: 2px solid var(--st-primary-color); box-shadow: 0 0 0 1px #fff; }
+.picked { border: 3px solid var(--st-primary-color); box-shadow: 0 0 0 1px #fff, 0 0 0 2px #000; }
 .hovered { border: 1px solid #fff; box-shadow: 0 0 0 1px #000; }
 .label {
   font: 0.8rem/1.4 var(--st-font); color: var(--st-text-color); opacity: 0.8;
@@ -27,14 +28,16 @@ _CSS = """
 
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
-  parentElement.querySelector(".root")?.remove();
+  const before = parentElement.querySelector(".root");
+  const focused = before?.contains(before.getRootNode().activeElement) ?? false;
   const rows = Math.ceil(data.count / data.columns);
   const root = document.createElement("div");
   root.className = "root";
   const mosaic = document.createElement("div");
   mosaic.className = "mosaic";
   mosaic.tabIndex = 0;
-  mosaic.setAttribute("role", "listbox");
+  mosaic.setAttribute("role", "application");
+  mosaic.setAttribute("aria-roledescription", "mosaic, move with the arrow keys");
   mosaic.setAttribute("aria-label", data.alt);
   mosaic.style.setProperty("--rendering", data.smooth ? "auto" : "pixelated");
   const image = document.createElement("img");
@@ -50,21 +53,32 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const lines = document.createElement("div");
   lines.className = "lines";
   lines.style.backgroundSize = `calc(100% / ${data.columns}) calc(100% / ${rows})`;
-  mosaic.append(image, lines, picked, hovered);
+  const clip = document.createElement("div");
+  clip.className = "clip";
+  clip.append(lines);
+  mosaic.append(image, clip, picked, hovered);
   root.append(mosaic, label);
-  parentElement.append(root);
 
-  const width = data.columns * (data.width + data.gap) - data.gap;
-  const height = rows * (data.height + data.gap) - data.gap;
+  // Tiles stand this far apart, in pixels of the picture; lines run through the middle of gaps.
+  const across = data.width + data.gap;
+  const down = data.height + data.gap;
+  const width = data.columns * across - data.gap;
+  const height = rows * down - data.gap;
+  lines.style.left = (-50 * data.gap) / width + "%";
+  lines.style.top = (-50 * data.gap) / height + "%";
+  lines.style.width = (100 * data.columns * across) / width + "%";
+  lines.style.height = (100 * rows * down) / height + "%";
   root.style.maxWidth = data.max_width + "px";
+  // Known before the picture is decoded, so that nothing below it jumps.
+  mosaic.style.aspectRatio = `${width} / ${height}`;
   let current = data.selected;
 
   const place = (mark, index) => {
     mark.style.display = index === null || index < 0 ? "none" : "block";
     const column = index % data.columns;
     const row = Math.floor(index / data.columns);
-    mark.style.left = (100 * column * (data.width + data.gap)) / width + "%";
-    mark.style.top = (100 * row * (data.height + data.gap)) / height + "%";
+    mark.style.left = (100 * column * across) / width + "%";
+    mark.style.top = (100 * row * down) / height + "%";
     mark.style.width = (100 * data.width) / width + "%";
     mark.style.height = (100 * data.height) / height + "%";
   };
@@ -80,8 +94,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   const under = (event) => {
     const box = image.getBoundingClientRect();
-    const column = Math.floor(((event.clientX - box.left) / box.width) * data.columns);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
+    const x = ((event.clientX - box.left) / box.width) * width;
+    const y = ((event.clientY - box.top) / box.height) * height;
+    const column = Math.floor((x + data.gap / 2) / across);
+    const row = Math.floor((y + data.gap / 2) / down);
     const index = row * data.columns + column;
     return column >= 0 && column < data.columns && index < data.count ? index : -1;
   };
@@ -99,6 +115,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   place(picked, current);
   place(hovered, -1);
   say(current);
+  before ? before.replaceWith(root) : parentElement.append(root);
+  if (focused) mosaic.focus({ preventScroll: true });
 }
 """
 

@@ -1,0 +1,134 @@
+"""Nothing is computed twice, and Keras does not slow every click down."""
+
+# ruff: noqa: TID251 - these tests are about the pages.
+
+import subprocess
+import sys
+
+import pytest
+import streamlit as st
+from app_driver import PAGES, ROOT, png, upload_photo, visit
+
+import vizlib
+from vizlib import ConvNet
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list[str]:
+    """Names of what is computed from here on, from empty caches."""
+    st.cache_resource.clear()
+    calls: list[str] = []
+
+    def count(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*args, **options):
+            calls.append(name)
+            return original(*args, **options)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    for name in ("predict", "maps", "maps_and_gradient"):
+        count(ConvNet, name)
+    for name in ("load_convnet", "load_image"):
+        count(vizlib, name)
+    for name in ("activation_grid", "montage"):
+        count(vizlib.render, name)
+    return calls
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_rerun_computes_nothing(dashboard, counted, name):
+    app = dashboard(name)
+    assert counted
+    counted.clear()
+    app.run()
+    assert counted == []
+
+
+def test_pages_and_controls_share_what_is_computed(dashboard, counted):
+    app = dashboard()
+    for name in PAGES:
+        visit(app, name)
+    counted.clear()
+    for name in PAGES:
+        visit(app, name)
+    app.slider(key="alpha").set_value(0.2).run()
+    assert counted == []
+
+
+def test_another_visitor_computes_nothing_again(dashboard, counted):
+    dashboard("heatmaps")
+    counted.clear()
+    dashboard("heatmaps")
+    assert counted == []
+
+
+def test_photos_are_told_apart_by_content_not_by_name(dashboard, counted):
+    app = upload_photo(dashboard(), png(64, 48, colour="red"), "photo.png")
+    counted.clear()
+    app.sidebar.file_uploader[-1].set_value(("photo.png", png(64, 48, colour="blue"), ""))
+    app.run()
+    assert counted.count("predict") == 1
+    counted.clear()
+    app.sidebar.file_uploader[-1].set_value(("other.png", png(64, 48, colour="red"), ""))
+    app.run()
+    assert counted == []
+
+
+# Streamlit clears Keras and collects garbage after every run, unless it is kept from it.
+
+
+def test_start_keeps_keras_from_being_cleared_and_garbage_from_being_collected():
+    script = """
+import keras, gc
+from pages.ui import runtime
+runtime.start()
+before = keras.backend.get_uid("probe")
+keras.backend.clear_session()
+assert keras.backend.get_uid("probe") == before + 1, "cleared"
+assert gc.get_freeze_count() > 100_000, gc.get_freeze_count()
+from streamlit import config
+assert config.get_option("runner.postScriptGC") is False
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+LATENCY = '''
+import statistics, sys, time
+from streamlit.testing.v1 import AppTest
+
+TRIVIAL = """
+import streamlit as st
+st.button("again")
+"""
+
+def median_rerun():
+    app = AppTest.from_string(TRIVIAL, default_timeout=300).run()
+    times = []
+    for _ in range(15):
+        begun = time.perf_counter()
+        app.run()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+median_rerun()
+without = median_rerun()
+AppTest.from_file("dashboard.py", default_timeout=300).run()
+assert "tensorflow" in sys.modules
+print(without, median_rerun())
+'''
+
+
+def test_a_click_costs_the_same_with_a_network_loaded():
+    done = subprocess.run(
+        [sys.executable, "-c", LATENCY], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    without, with_network = map(float, done.stdout.split())
+    ratio = with_network / without
+    print(f"a rerun costs {ratio:.2f} times as much with a network loaded")  # noqa: T201
+    assert ratio <= 3

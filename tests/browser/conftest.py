@@ -1,0 +1,125 @@
+"""The real server, and a real Chromium in front of it."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browser_driver import Visitor, settle
+from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parents[2]
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+SECONDS_TO_START = 120
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a browser: ``CHROMIUM``, or what the system has. Without one CI must not be green."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    if found is None:
+        message = "no Chromium found: install it, or name its path in the variable CHROMIUM"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(chromium: str) -> dict:
+    return {"executable_path": chromium, "args": list(FLAGS)}
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Run `streamlit run dashboard.py` on a free port, without any downloaded weights."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard.py"]
+    options = [f"--server.port={port}", "--server.headless=true", "--server.address=127.0.0.1"]
+    environment = os.environ | {"KERAS_HOME": str(folder / "keras"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *options], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, folder / "server.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.2)
+    pytest.fail(f"The server did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+@pytest.fixture
+def fresh_server(tmp_path) -> Iterator[str]:
+    """One that nobody has visited yet."""
+    with serving(tmp_path) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory) -> Path:
+    """Where pictures of the pages go: the folder named in ``SCREENSHOTS``, or a temporary one."""
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def come(server: str, browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Let a visitor open an address; in the end nobody may have met an exception."""
+    visitors: list[Visitor] = []
+
+    def open_page(address: str = "/?network=cats-vs-dogs", **options) -> Visitor:
+        options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | options
+        base = options.pop("server", server)
+        context = browser.new_context(**options)
+        visitor = Visitor(context.new_page(), base)
+        visitors.append(visitor)
+        visitor.page.goto(base + address)
+        settle(visitor.page)
+        return visitor
+
+    yield open_page
+    complaints = [complaint for visitor in visitors for complaint in visitor.complaints()]
+    for visitor in visitors:
+        visitor.page.context.close()
+    assert complaints == []

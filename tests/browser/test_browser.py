@@ -1,0 +1,308 @@
+"""The dashboard as people meet it: mouse, keyboard, files, links, light and dark."""
+
+import io
+import time
+import warnings
+
+import nets
+import numpy as np
+import pytest
+from browser_driver import settle
+from PIL import Image
+
+QUESTIONS = {
+    "Network": "What does the network say?",
+    "Activations": "What does a layer see?",
+    "Filters": "Which pattern does a channel look for?",
+    "Heatmaps": "Where does the score come from?",
+}
+SMALL_STEPS = 2
+
+
+def make_patterns(visitor, *, steps: int = SMALL_STEPS, side: int | None = None) -> None:
+    page = visitor.page
+    if not visitor.number("Steps").is_visible():
+        page.get_by_text("Size, steps and seed").click()
+    visitor.enter("Steps", steps)
+    if side is not None:
+        visitor.enter("Side in pixels", side)
+    page.get_by_role("button", name="Make patterns").click()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1440, 1000), (1024, 768)], ids=["wide", "narrow"])
+def test_every_page_is_drawn_in_both_colour_schemes(come, screenshots, scheme, width, height):
+    visitor = come(
+        "/?network=squeezenet&sample=parrot",
+        color_scheme=scheme,
+        viewport={"width": width, "height": height},
+    )
+    for name, question in QUESTIONS.items():
+        visitor.go(name)
+        assert visitor.heading() == question
+        visitor.page.wait_for_load_state("networkidle")
+        pixels = visitor.shoot()
+        Image.fromarray(pixels).save(screenshots / f"{name.lower()}-{scheme}-{width}.png")
+        # The middle of the page; by far the most of it is background.
+        background = np.median(pixels[:, width // 2 :], axis=(0, 1))
+        assert (background.mean() > 200) == (scheme == "light")
+        drawn = np.abs(pixels[100:, 320:].astype(int) - background).max(axis=2) > 40
+        assert drawn.mean() > 0.02
+
+
+def test_nothing_is_cut_off_on_a_phone(come, screenshots):
+    visitor = come("/?network=squeezenet&sample=parrot", viewport={"width": 390, "height": 844})
+    for name in QUESTIONS:
+        visitor.page.goto(f"{visitor.server}/{'' if name == 'Network' else name.lower()}")
+        settle(visitor.page)
+        assert visitor.heading() == QUESTIONS[name]
+        visitor.page.wait_for_load_state("networkidle")
+        visitor.page.screenshot(path=str(screenshots / f"{name.lower()}-phone.png"))
+        overflow = visitor.page.evaluate(
+            "[...document.querySelectorAll('[data-testid=stMain] img, .mosaic, h2')]"
+            ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
+        )
+        assert overflow == 0
+
+
+def test_tile_and_number_are_two_ways_to_pick_a_channel(come):
+    visitor = come().go("Activations")
+    visitor.enter("Channel", 5)
+    visitor.until(lambda: visitor.label("activations").startswith("channel 5 "))
+    before = visitor.picture(1)
+    visitor.click_tile("activations", 2, 1, 16, 2)
+    visitor.expect_value("Channel", 18)
+    assert visitor.label("activations").startswith("channel 18 ")
+    assert (visitor.picture(1) != before).any()
+
+
+def test_every_tile_of_a_thousand_can_be_hit(come):
+    visitor = come("/?network=squeezenet").go("Activations")
+    visitor.select("Layer, in the order they run", "conv10")
+    visitor.until(lambda: visitor.page.get_by_text("1000 channels of 13 x 13").count())
+    settle(visitor.page)
+    for column, row in [(31, 15), (0, 30), (7, 31), (31, 0)]:
+        visitor.click_tile("activations", column, row, 32, 32)
+        visitor.expect_value("Channel", row * 32 + column)
+
+
+def test_arrow_keys_walk_over_the_tiles(come):
+    visitor = come().go("Activations")
+    visitor.enter("Channel", 3)
+    visitor.mosaic("activations").focus()
+    for key, channel in [
+        ("ArrowRight", 4),
+        ("ArrowRight", 5),
+        ("ArrowDown", 21),
+        ("ArrowLeft", 20),
+    ]:
+        visitor.page.keyboard.press(key)
+        visitor.expect_value("Channel", channel)
+    visitor.page.keyboard.press("ArrowUp")
+    visitor.expect_value("Channel", 4)
+    visitor.page.keyboard.press("ArrowUp")
+    settle(visitor.page)
+    assert visitor.number("Channel").input_value() == "4"
+
+
+def test_hover_tells_a_tile_and_leaves_the_choice(come):
+    visitor = come().go("Activations")
+    visitor.enter("Channel", 3)
+    visitor.until(lambda: visitor.label("activations").startswith("channel 3 "))
+    box = visitor.mosaic("activations").bounding_box()
+    visitor.page.mouse.move(box["x"] + box["width"] * 0.5 / 16, box["y"] + box["height"] * 0.25)
+    assert visitor.label("activations").startswith("channel 0 ")
+    visitor.page.mouse.move(5, 5)
+    assert visitor.label("activations").startswith("channel 3 ")
+
+
+def test_thumbnail_changes_the_photo_and_the_link(come):
+    visitor = come("/?network=cats-vs-dogs&sample=parrot")
+    before = visitor.picture()
+    visitor.click_tile("samples", 0, 0, 4, 3)
+    visitor.page.wait_for_url("**sample=cat-and-dog*")
+    visitor.page.get_by_text("Cat and dog, 450 x 300 pixels").wait_for()
+    settle(visitor.page)
+    after = visitor.picture()
+    assert before.shape != after.shape or (before != after).any()
+
+
+def test_link_chooses_and_reload_keeps(come):
+    visitor = come("/?network=mobilenet-bundled&sample=parrot")
+    page = visitor.page
+    assert visitor.chosen("Network") == "MobileNet V1 (bundled)"
+    assert visitor.chosen("Sample photo") == "Parrot"
+    visitor.go("Heatmaps")
+    assert "network=mobilenet-bundled" in page.url
+    page.reload()
+    settle(page)
+    assert visitor.heading() == QUESTIONS["Heatmaps"]
+    assert "sample=parrot" in page.url
+    assert visitor.chosen("Network") == "MobileNet V1 (bundled)"
+    assert visitor.chosen("Sample photo") == "Parrot"
+
+
+def test_link_to_a_page_of_a_fresh_server_ends_on_the_dashboard(fresh_server, come):
+    visitor = come("/heatmaps", server=fresh_server)
+    visitor.page.get_by_role("heading", level=2).wait_for()
+    settle(visitor.page)
+    assert visitor.heading() in QUESTIONS.values()
+    visitor.page.get_by_role("combobox", name="Network").wait_for()
+    visitor.go("Filters")
+    assert visitor.heading() == QUESTIONS["Filters"]
+
+
+def test_uploaded_photo_and_damaged_photo(come):
+    visitor = come()
+    page = visitor.page
+    page.get_by_role("radio", name="Upload").or_(
+        page.get_by_role("button", name="Upload")
+    ).first.click()
+    settle(page)
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 40), (250, 10, 10)).save(buffer, "PNG")
+    chooser = page.locator("[data-testid=stFileUploaderDropzoneInput]")
+    chooser.set_input_files(
+        {"name": "red.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    page.get_by_text("red.png, 64 x 40 pixels").wait_for()
+    settle(page)
+    assert visitor.picture().shape == (40, 64, 3)
+    assert (visitor.picture() == (250, 10, 10)).all()
+    page.get_by_role("button", name="Remove red.png").or_(
+        page.locator("[data-testid=stFileUploaderDeleteBtn] button")
+    ).first.click()
+    settle(page)
+    chooser = page.locator("[data-testid=stFileUploaderDropzoneInput]")
+    broken = buffer.getvalue()[:50]
+    chooser.set_input_files({"name": "broken.png", "mimeType": "image/png", "buffer": broken})
+    page.locator("[data-testid=stAlert]").wait_for()
+    settle(page)
+    assert visitor.alerts()[0].strip().split("\n")[-1].startswith("Expected a")
+    assert (visitor.picture() == (250, 10, 10)).all()
+
+
+def test_uploaded_model(come, saved_model):
+    visitor = come()
+    page = visitor.page
+    visitor.select("Network", "Your own model")
+    page.locator("[data-testid=stFileUploaderDropzoneInput]").set_input_files(saved_model)
+    page.get_by_text("nested: ").wait_for()
+    settle(page)
+    assert visitor.alerts() == []
+    for name in ("Activations", "Heatmaps"):
+        visitor.go(name)
+        assert visitor.alerts() == []
+        assert visitor.picture(1).ndim == 3
+
+
+@pytest.fixture
+def saved_model(tmp_path):
+    path = tmp_path / "mine.keras"
+    with warnings.catch_warnings():
+        # Keras 3.15 turns its variables to arrays in a way that NumPy 2 calls outdated.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        nets.nested().save(path)
+    return path
+
+
+def test_patterns_are_made_picked_downloaded_and_cancelled(come):
+    visitor = come().go("Filters")
+    page = visitor.page
+    make_patterns(visitor)
+    page.get_by_role("heading", name="16 patterns of").wait_for()
+    settle(page)
+    whole = visitor.mosaic_pixels("patterns")
+    before = visitor.picture()
+    visitor.click_tile("patterns", 3, 1, 8, 2)
+    visitor.until(lambda: visitor.chosen("Channel") == "11")
+    settle(page)
+    assert visitor.label("patterns").startswith("channel 11 ")
+    assert (visitor.picture() != before).any()
+
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="PNG").first.click()
+    downloaded = np.asarray(Image.open(waiting.value.path()))
+    np.testing.assert_array_equal(downloaded, whole)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="NPZ").click()
+    assert waiting.value.suggested_filename.endswith(".npz")
+    with np.load(waiting.value.path(), allow_pickle=False) as arrays:
+        assert arrays["images"].shape == (16, 32, 32, 3)
+        assert arrays["channels"].tolist() == list(range(16))
+
+    make_patterns(visitor, steps=500, side=512)
+    page.get_by_text("step ").first.wait_for()
+    page.wait_for_function("document.body.innerText.match(/step [1-9]\\d* of \\d+/)")
+    assert (visitor.mosaic_pixels("patterns") == whole).all()
+    page.get_by_role("button", name="Cancel").click()
+    begun = time.monotonic()
+    page.get_by_text("Cancelled.").wait_for()
+    assert time.monotonic() - begun < 60
+    settle(page)
+    assert page.get_by_role("button", name="Cancel").count() == 0
+    assert (visitor.mosaic_pixels("patterns") == whole).all()
+
+
+def test_one_visitor_at_work_does_not_keep_another_waiting(come):
+    busy = come().go("Filters")
+    make_patterns(busy, steps=500, side=512)
+    busy.page.wait_for_function("document.body.innerText.match(/step [1-9]\\d* of \\d+/)")
+    other = come("/?network=cats-vs-dogs&sample=goldfish")
+    other.go("Heatmaps")
+    assert other.picture(1).ndim == 3
+    other.go("Filters")
+    make_patterns(other, steps=4)
+    other.page.get_by_text("waiting, 1 before it").wait_for()
+    assert busy.page.get_by_role("button", name="Cancel").is_visible()
+    busy.page.get_by_role("button", name="Cancel").click()
+    other.page.get_by_role("heading", name="16 patterns of").wait_for()
+
+
+def test_closing_the_tab_ends_its_job(come):
+    leaving = come().go("Filters")
+    make_patterns(leaving, steps=499, side=512)
+    leaving.page.wait_for_function("document.body.innerText.match(/step [1-9]\\d* of \\d+/)")
+    leaving.page.goto("about:blank")
+    other = come().go("Filters")
+    make_patterns(other, steps=3)
+    other.page.get_by_role("heading", name="16 patterns of").wait_for()
+
+
+def test_heatmap_controls_change_the_pictures(come):
+    visitor = come("/?network=squeezenet&sample=goldfish").go("Heatmaps")
+    before = [visitor.picture(i) for i in range(3)]
+    visitor.select("Class", "tench")
+    visitor.page.get_by_text("Evidence for tench").wait_for()
+    settle(visitor.page)
+    after = [visitor.picture(i) for i in range(3)]
+    assert [bool((a != b).any()) for a, b in zip(before, after, strict=True)] == [False, True, True]
+    visitor.page.get_by_text("Evidence against, too").click()
+    visitor.page.get_by_text("Evidence for and against tench").wait_for()
+    settle(visitor.page)
+    assert (visitor.picture(1) != after[1]).any()
+    with visitor.page.expect_download() as waiting:
+        visitor.page.get_by_role("button", name="PNG").click()
+    np.testing.assert_array_equal(np.asarray(Image.open(waiting.value.path())), visitor.picture(2))
+
+
+def test_hasty_clicks_end_on_the_last_page(come):
+    visitor = come()
+    for name in ("Activations", "Heatmaps", "Filters", "Network", "Heatmaps", "Activations"):
+        visitor.page.get_by_role("link", name=name, exact=True).click()
+    visitor.page.get_by_role("heading", name=QUESTIONS["Activations"]).wait_for()
+    settle(visitor.page)
+    assert visitor.heading() == QUESTIONS["Activations"]
+    assert visitor.label("activations").startswith("channel ")
+
+
+def test_page_asks_nothing_of_other_hosts(come, server):
+    visitor = come()
+    asked: list[str] = []
+    visitor.page.on("request", lambda request: asked.append(request.url))
+    visitor.page.reload()
+    settle(visitor.page)
+    visitor.go("Activations")
+    outside = [url for url in asked if not url.startswith((server, "data:", "blob:", "ws:"))]
+    assert asked
+    assert outside == []
