@@ -40,8 +40,9 @@ _NUMBERS = {np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)}
 _ATTRIBUTE_TYPES = {h5t.INTEGER, h5t.FLOAT, h5t.STRING, h5t.ENUM}
 _BFLOAT16 = (15, 7, 8, 0, 7)  # places of sign, exponent (and its length), mantissa (and its length)
 _LINK_KINDS = {h5l.TYPE_SOFT: "soft", h5l.TYPE_EXTERNAL: "external"}
-_HEAP = re.compile(rb"GCOL\x01\0\0\0(.{8})", re.DOTALL)
+_HEAP = re.compile(rb"GCOL\x01...(.{8})", re.DOTALL)
 _HEAP_HEADER = 16  # bytes that the pattern takes
+_TEXT_HEADER = 16  # bytes in front of each text of a collection
 _SCAN_BLOCK = 1 << 22  # bytes looked through at a time
 _FINITE_BLOCK = 1 << 20  # numbers checked at a time
 
@@ -143,6 +144,7 @@ def inspect_hdf5(file: BinaryIO, size: int, stored: int) -> Hdf5Contents:
     stored : int
         The length it was received with, smaller than ``size`` if it came compressed.
     """
+    _refuse_endless_heaps(file, size)
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fileobj_driver(h5fd.fileobj_driver, file)
     root = h5f.open(b"model", h5f.ACC_RDONLY, access)
@@ -158,13 +160,46 @@ def inspect_hdf5(file: BinaryIO, size: int, stored: int) -> Hdf5Contents:
 
 def _longest_text(file: BinaryIO, size: int) -> int:
     """Bytes that one text of free length can have: the largest heap where HDF5 keeps these."""
-    longest = 0
+    return max((min(length, size) for _, length in _heaps(file, size)), default=0)
+
+
+def _heaps(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """Place and stated length of every collection of texts, in use or not."""
     for at in range(0, size, _SCAN_BLOCK):
         file.seek(at)
         block = file.read(_SCAN_BLOCK + _HEAP_HEADER - 1)
-        sizes = (int.from_bytes(found[1], "little") for found in _HEAP.finditer(block))
-        longest = max((longest, *(min(heap, size) for heap in sizes)))
-    return longest
+        for found in _HEAP.finditer(block):
+            yield at + found.start(), int.from_bytes(found[1], "little")
+
+
+def _refuse_endless_heaps(file: BinaryIO, size: int) -> None:
+    """Refuse collections in which libhdf5 would step from a text to itself, for ever."""
+    total = 0
+    for at, length in list(_heaps(file, size)):
+        length = min(length, size - at)
+        total += length
+        if total > MAX_TEXT_BYTES:
+            raise _too_much_text("texts")
+        file.seek(at)
+        if not _ends(file.read(length)):
+            raise ModelLoadError(
+                "Expected a whole model file. In this one the texts of the HDF5 file are damaged. "
+                "Download or copy it again."
+            )
+
+
+def _ends(heap: bytes) -> bool:
+    """Whether stepping through the texts of a collection comes to its end."""
+    at = _HEAP_HEADER
+    while at + _TEXT_HEADER <= len(heap):
+        index = int.from_bytes(heap[at : at + 2], "little")
+        length = int.from_bytes(heap[at + 8 : at + 16], "little")
+        # Number 0 is what is left over, and counts its own header.
+        step = length if index == 0 else _TEXT_HEADER + -(-length // 8) * 8
+        if step < _TEXT_HEADER or at + step > len(heap):
+            return False
+        at += step
+    return True
 
 
 class _Walk:

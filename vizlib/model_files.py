@@ -1,4 +1,4 @@
-"""Model files of users to Keras models, without trusting the files.
+"""Model files of users to plain data, without trusting the files.
 
 Nothing of a file is given to Keras as it is. Three readers of our own take it apart (`archives`,
 `strict_json`, `hdf5_files`) in a child process that may do nothing else (`confinement`); what comes
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -26,12 +25,9 @@ from vizlib.errors import ModelLoadError, VizlibError
 from vizlib.hdf5_files import Hdf5Contents, inspect_hdf5
 from vizlib.strict_json import read_json_object
 
-if TYPE_CHECKING:
-    import keras
-
 ModelSource = str | os.PathLike[str] | bytes | BinaryIO
 
-_ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+ZIP_START, HDF5_START = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _SAVE = 'Save the whole model with model.save("model.keras") and load that.'
 
 # What people give instead, known by its first bytes, ...
@@ -80,33 +76,6 @@ class StoredModel:
     layout: Literal["keras3", "legacy"]
     weights: dict[str, np.ndarray]
     legacy_order: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-def load_model_file(source: ModelSource, *, trusted: bool = False) -> keras.Model:
-    """Load a `.keras` or `.h5` file.
-
-    Parameters
-    ----------
-    source : str, path, bytes or binary file
-    trusted : bool
-        False: nothing in the file is run, and only layers of Keras itself are accepted. True: Keras
-        opens the file as it is, with the custom layers that are registered and **running the code
-        that the file carries**. Only for files of your own.
-
-    Raises
-    ------
-    UnsafeModelError
-        If the file asks for code to be run, or for other files.
-    ModelLoadError
-        If it cannot be opened; the message gives the reason.
-    """
-    if trusted:
-        return _load_trusted(source)
-    # Not imported above: both start what the child process must not have.
-    from vizlib.confinement import run_confined
-    from vizlib.rebuild import model_from
-
-    return model_from(run_confined(source))
 
 
 def read_model_file(source: ModelSource) -> StoredModel:
@@ -226,7 +195,7 @@ def _check_start(file: BinaryIO, suffix: str) -> None:
         )
     start = file.read(32)
     file.seek(0)
-    if not start.startswith((_ZIP, _HDF5)):
+    if not start.startswith((ZIP_START, HDF5_START)):
         raise ModelLoadError(
             f"Expected a Keras model file (.keras or .h5). Received {_kind(start, suffix)}. {_SAVE}"
         )
@@ -249,7 +218,7 @@ def _kind(start: bytes, suffix: str) -> str:
 def _read(file: BinaryIO) -> StoredModel:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    archive = file.read(len(_ZIP)) == _ZIP
+    archive = file.read(len(ZIP_START)) == ZIP_START
     return _read_archive(file, size) if archive else _read_legacy(file, size)
 
 
@@ -259,7 +228,7 @@ def _read_archive(file: BinaryIO, size: int) -> StoredModel:
     config = read_json_object(open_member(file, members[CONFIG]).read(), CONFIG)
     weights = members[WEIGHTS]
     with open_member(file, weights) as content:
-        if content.read(len(_HDF5)) != _HDF5:
+        if content.read(len(HDF5_START)) != HDF5_START:
             raise ModelLoadError(
                 f"Expected {WEIGHTS} to be an HDF5 file. Received something else. {_SAVE}"
             )
@@ -355,28 +324,3 @@ def _missing(name: str) -> ModelLoadError:
         f"Expected a whole model file. In this one {name[:80]!r} is missing. "
         "Download or copy it again."
     )
-
-
-def _load_trusted(source: ModelSource) -> keras.Model:
-    import keras
-
-    with tempfile.TemporaryDirectory() as folder:
-        with opened(source) as file:
-            suffix = ".keras" if file.read(len(_ZIP)) == _ZIP else ".h5"
-            file.seek(0)
-            copy = Path(folder) / f"model{suffix}"  # Keras goes by the name of a file
-            with copy.open("wb") as target:
-                shutil.copyfileobj(file, target)
-        try:
-            model = keras.saving.load_model(copy, compile=False, safe_mode=False)
-        # Keras raises whatever the damaged or foreign part of the file leads to.
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ModelLoadError(
-                f"Expected a model file that this version of Keras can open. It says: {reason} "
-                "Layers of your own have to be defined, or registered with "
-                "keras.saving.register_keras_serializable, before the file is loaded."
-            ) from error
-    if not isinstance(model, keras.Model):
-        raise ModelLoadError(f"Expected a Keras model. Received: {type(model).__name__}.")
-    return model

@@ -20,7 +20,8 @@ import numpy as np
 from vizlib.convnet import ConvNet
 from vizlib.downloads import Progress, cache_folder, fetch, find_in_package_index, store
 from vizlib.errors import ModelLoadError, WeightsUnavailableError
-from vizlib.model_files import ModelSource, load_model_file
+from vizlib.model_files import ModelSource
+from vizlib.user_models import load_model_file
 
 _HERE = Path(__file__).parent
 _KERAS_HOST = "https://storage.googleapis.com"
