@@ -214,48 +214,56 @@ def show_patterns(
     chosen: selection.Selection, order: Order, patterns: vizlib.FilterPatterns
 ) -> None:
     st.subheader(f"{len(patterns.channels)} patterns of {order.layer}", anchor=False)
+    tell_silent(patterns)
+    laid_out, columns, gap = lay_out(patterns)
+    grid = computing.pattern_grid(order, columns, gap, laid_out.images)
+    key = f"pattern:{order}"
+    channel = st.session_state.get(key)
+    channel = channel if channel in laid_out.channels else laid_out.channels[0]
+    show_grid(laid_out, channel, key, tiles_of(laid_out, columns, gap, grid))
+    name = controls.file_stem(chosen.convnet.name, order.layer, order.recipe, f"seed{order.seed}")
+    with st.container(horizontal=True):
+        controls.download_png(grid, name, key="patterns_png")
+        controls.download_npz(arrays_of(patterns), name, key="patterns_npz")
+    show_pattern(laid_out, channel, key, name)
+
+
+def tell_silent(patterns: vizlib.FilterPatterns) -> None:
     silent = [sentence for sentence in patterns.diagnosis if sentence]
     if silent:
         with st.expander(f"{len(silent)} of them show nothing"):
             st.markdown("\n".join(f"- {sentence}" for sentence in silent))
-    laid_out, columns, gap = lay_out(patterns)
-    grid = computing.pattern_grid(order, columns, gap, laid_out.images)
-    key = f"pattern:{order}"
-    channel = st.session_state.get(key, laid_out.channels[0])
-    if channel not in laid_out.channels:
-        channel = laid_out.channels[0]
 
+
+def show_grid(patterns: vizlib.FilterPatterns, channel: int, key: str, tiles: Tiles) -> None:
     def pick(index: int) -> None:
-        st.session_state[key] = laid_out.channels[index]
+        st.session_state[key] = patterns.channels[index]
 
     pick_tile(
-        Tiles(
-            png=grid,
-            columns=columns,
-            height=patterns.images.shape[1],
-            width=patterns.images.shape[2],
-            gap=gap,
-            labels=[
-                f"channel {c} · objective {trace[-1]:.4g}"
-                for c, trace in zip(laid_out.channels, laid_out.objective, strict=True)
-            ],
-        ),
+        tiles,
         key="patterns",
-        selected=laid_out.channels.index(channel),
+        selected=patterns.channels.index(channel),
         on_pick=pick,
-        alt=f"Patterns of channels {', '.join(map(str, laid_out.channels))} of {order.layer}",
-        max_width=columns * max(160, patterns.images.shape[2]),
+        alt=f"Patterns of channels {', '.join(map(str, patterns.channels))} of {patterns.layer}",
+        max_width=tiles.columns * max(160, tiles.width),
     )
-    name = controls.file_stem(chosen.convnet.name, order.layer, order.recipe, f"seed{order.seed}")
-    with st.container(horizontal=True):
-        controls.download_png(grid, name, key="patterns_png")
-        arrays = {
-            "images": patterns.images,
-            "objective": patterns.objective,
-            "channels": np.array(patterns.channels),
-        }
-        controls.download_npz(arrays, name, key="patterns_npz")
-    show_pattern(laid_out, channel, key, name)
+
+
+def tiles_of(patterns: vizlib.FilterPatterns, columns: int, gap: int, png: bytes) -> Tiles:
+    height, width = patterns.images.shape[1:3]
+    labels = [
+        f"channel {c} · objective {trace[-1]:.4g}"
+        for c, trace in zip(patterns.channels, patterns.objective, strict=True)
+    ]
+    return Tiles(png=png, columns=columns, height=height, width=width, gap=gap, labels=labels)
+
+
+def arrays_of(patterns: vizlib.FilterPatterns) -> dict[str, np.ndarray]:
+    return {
+        "images": patterns.images,
+        "objective": patterns.objective,
+        "channels": np.array(patterns.channels),
+    }
 
 
 def lay_out(patterns: vizlib.FilterPatterns) -> tuple[vizlib.FilterPatterns, int, int]:
@@ -280,32 +288,31 @@ def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: 
         channel = st.selectbox(
             "Channel", patterns.channels, key=key, help="Or click a tile in the grid above."
         )
-        index = patterns.channels.index(channel)
-        trace = patterns.objective[index]
-        if patterns.diagnosis[index]:
-            st.warning(patterns.diagnosis[index], icon=":material/warning:")
-        st.caption(
-            f"Mean of the channel: {trace[0]:.4g} on noise, {trace[-1]:.4g} after "
-            f"{len(trace)} steps. Below zero: before its activation, which was silent."
-        )
-        st.line_chart(
-            {"step": range(1, len(trace) + 1), "objective": trace},
-            x="step",
-            y="objective",
-            height=220,
-            alt=f"Objective of channel {channel} over {len(trace)} steps",
-        )
-    pixels = patterns.images[index]
+        show_ascent(patterns, channel)
+    pixels = patterns.images[patterns.channels.index(channel)]
     with picture:
-        st.image(
-            pixels,
-            width=min(512, max(256, 3 * pixels.shape[1])),
-            output_format="PNG",
-            alt=f"Pattern of channel {channel}",
-        )
-        controls.download_png(
-            vizlib.render.to_png(pixels), f"{name}_channel{channel}", key="pattern_png"
-        )
+        width, title = min(512, max(256, 3 * pixels.shape[1])), f"Pattern of channel {channel}"
+        st.image(pixels, width=width, output_format="PNG", alt=title)
+        png = vizlib.render.to_png(pixels)
+        controls.download_png(png, f"{name}_channel{channel}", key="pattern_png")
+
+
+def show_ascent(patterns: vizlib.FilterPatterns, channel: int) -> None:
+    index = patterns.channels.index(channel)
+    trace = patterns.objective[index]
+    if patterns.diagnosis[index]:
+        st.warning(patterns.diagnosis[index], icon=":material/warning:")
+    st.caption(
+        f"Mean of the channel: {trace[0]:.4g} on noise, {trace[-1]:.4g} after "
+        f"{len(trace)} steps. Below zero: before its activation, which was silent."
+    )
+    st.line_chart(
+        {"step": range(1, len(trace) + 1), "objective": trace},
+        x="step",
+        y="objective",
+        height=220,
+        alt=f"Objective of channel {channel} over {len(trace)} steps",
+    )
 
 
 show()
