@@ -101,7 +101,7 @@ def run_confined(source: ModelSource) -> StoredModel:
 
 
 @cache
-def active_layers() -> tuple[str, ...]:
+def confinement_layers() -> tuple[str, ...]:
     """Name the layers of confinement that work on this system, the child's own account of it."""
     with tempfile.TemporaryFile() as nothing, tempfile.TemporaryFile() as answer:
         header = _read_header(answer, _run_child(nothing, answer))
