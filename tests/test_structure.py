@@ -18,9 +18,13 @@ LIBRARY = sorted((ROOT / "vizlib").glob("*.py"))
 APP = sorted([*ROOT.glob("dashboard.py"), *(ROOT / "pages").rglob("*.py")])
 FRAMEWORKS = {"keras", "tensorflow"}
 MAY_IMPORT_FRAMEWORKS = {
-    *("convnet", "zoo", "model_files", "watching", "inputs", "heads", "layers", "filters"),
+    *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
+    "filters",
 }
+# Files that write paths leading out into hostile models on purpose.
+ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}
 PUBLIC = {
+    "confinement_layers",
     *("FILTER_RECIPES", "HEATMAP_METHODS", "PREPROCESSINGS", "ZOO"),
     *("ConvNet", "FilterPatterns", "Heatmap", "LayerInfo", "Prediction"),
     *("InvalidArgumentError", "ModelLoadError", "UnknownLayerError", "UnreadableImageError"),
@@ -342,7 +346,7 @@ def test_nothing_outside_the_repository_is_referred_to(path):
     """No ``..`` that leads out of it, and no address on one person's machine."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            assert not _leads_out(node.value, path), node.value
+            assert path.stem in ATTACKS or not _leads_out(node.value, path), node.value
 
 
 def _leads_out(text: str, path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from vizlib import render
 from vizlib.activations import activations, channel_strength, dead_channels
+from vizlib.confinement import confinement_layers
 from vizlib.convnet import ConvNet, Prediction
 from vizlib.errors import (
     InvalidArgumentError,
@@ -43,6 +44,7 @@ __all__ = [
     "activations",
     "available_convnets",
     "channel_strength",
+    "confinement_layers",
     "dead_channels",
     "filter_patterns",
     "grad_cam",

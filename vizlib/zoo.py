@@ -20,7 +20,8 @@ import numpy as np
 from vizlib.convnet import ConvNet
 from vizlib.downloads import Progress, cache_folder, fetch, find_in_package_index, store
 from vizlib.errors import ModelLoadError, WeightsUnavailableError
-from vizlib.model_files import ModelSource, load_model_file
+from vizlib.model_files import ModelSource
+from vizlib.user_models import load_model_file
 
 _HERE = Path(__file__).parent
 _KERAS_HOST = "https://storage.googleapis.com"
@@ -77,6 +78,7 @@ def load_convnet(
     output: int | str | None = None,
     other_inputs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    trusted: bool = False,
 ) -> ConvNet:
     """Load a network by name, or from a user's own model file.
 
@@ -88,6 +90,9 @@ def load_convnet(
         As for `ConvNet`. A network of the zoo brings the first two with it.
     progress : callable, optional
         ``progress(done, total)`` in bytes while weights are downloaded; raising cancels.
+    trusted : bool
+        For a file of your own that has custom layers: Keras opens it as it is, **running the code
+        in it**. Otherwise nothing in a file is run, and only layers of Keras itself are accepted.
 
     Returns
     -------
@@ -110,7 +115,7 @@ def load_convnet(
         labels = known.labels() if labels is None and known.labels else labels
         input_size = input_size or known.input_size
     else:
-        model, name = _load_user_model(source)
+        model, name = _load_user_model(source, trusted)
     return ConvNet(
         model,
         preprocess=preprocess or "raw",
@@ -122,12 +127,12 @@ def load_convnet(
     )
 
 
-def _load_user_model(source: ModelSource) -> tuple[keras.Model, str]:
+def _load_user_model(source: ModelSource, trusted: bool) -> tuple[keras.Model, str]:
     if isinstance(source, str) and Path(source).name == source and not _exists(source):
         raise ModelLoadError(
             f"Expected a file or one of {', '.join(ZOO)}. Received: {source!r}, which is neither."
         )
-    model = load_model_file(source)
+    model = load_model_file(source, trusted=trusted)
     return model, Path(source).stem if isinstance(source, str | os.PathLike) else model.name
 
 

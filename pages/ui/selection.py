@@ -185,7 +185,11 @@ def _own_network() -> Network | None:
         help="In the order of the outputs. A single sigmoid unit has two: those for 0 and for 1.",
     )
     if upload is None:
-        st.caption("Whole models saved with `model.save`, by Keras 3.")
+        walls = ", ".join(vizlib.confinement_layers())
+        st.caption(
+            "Whole models saved with `model.save`, by Keras 2 or 3. Nothing in a file is run; it "
+            f"is read behind these walls: {walls}."
+        )
         return None
     content = upload.getvalue()
     labels = tuple(line.strip() for line in names.splitlines() if line.strip())
