@@ -88,7 +88,7 @@ def test_damaged_model_keeps_the_network_and_tells_why(dashboard, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"", "damaged"), (b"PK\x03\x04 nothing", "damaged"), (b"#!/bin/sh\n", "another kind")],
+    [(b"", "empty file"), (b"PK\x03\x04 nothing", "cut off"), (b"#!/bin/sh\n", "another kind")],
 )
 def test_what_is_no_model_is_told(dashboard, content, word):
     app = upload_model(dashboard(), content)
