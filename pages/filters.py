@@ -108,7 +108,7 @@ def choose_amounts(convnet: vizlib.ConvNet) -> tuple[int, int, int]:
 
 def middle_layer(convnet: vizlib.ConvNet) -> str:
     """Pick a convolution a third of the way in: past edges, before whole objects."""
-    convolutions = [layer.name for layer in convnet.layers if "Conv" in layer.kind]
+    convolutions = [layer.name for layer in convnet.layers if layer.kind == "Conv2D"]
     names = convolutions or [layer.name for layer in convnet.layers]
     return names[len(names) // 3]
 

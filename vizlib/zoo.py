@@ -326,7 +326,7 @@ ZOO = {
         build=lambda file: keras.applications.MobileNet(weights=str(file)),
     ),
     "cats-vs-dogs": _bundled(
-        "Cats or dogs, trained as in the book",
+        "Cats or dogs",
         "cats-vs-dogs.keras",
         side=32,
         preprocess="raw",
