@@ -1,5 +1,7 @@
 """Each page as it opens, and what each of its controls changes."""
 
+import re
+
 import numpy as np
 import pytest
 from app_driver import PAGES, captions, mosaic, pictures, sentences, visit
@@ -213,13 +215,21 @@ def test_diagnosis_is_told_in_words(dashboard):
     assert len(pictures(app)) == 4
 
 
+def value_range(app) -> tuple[float, float]:
+    """Smallest and largest value of the heatmap, as the page states them."""
+    text = " ".join(captions(app))
+    return tuple(float(x) for x in re.search(r"from (\S+) to (\S+?)\.(?:\s|$)", text).groups())
+
+
 def test_one_sigmoid_unit_has_two_classes_with_opposite_maps(dashboard):
     app = dashboard("heatmaps")
     choice = app.selectbox(key="class:cats-vs-dogs:cat-and-dog")
     assert sorted(o.split()[0] for o in choice.options) == ["cat", "dog"]
     before = pictures(app)
     app.toggle(key="signed").set_value(True).run()
-    first = pictures(app)
+    first, (low, high) = pictures(app), value_range(app)
     app.selectbox(key="class:cats-vs-dogs:cat-and-dog").set_value(1 - choice.value).run()
     assert before[0] == pictures(app)[0]
     assert first[1] != pictures(app)[1]
+    assert low < high
+    assert value_range(app) == (-high, -low)
