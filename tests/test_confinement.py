@@ -238,7 +238,13 @@ def answer_of(header: object, content: bytes = b"", magic: bytes = b"VIZMODEL") 
     return struct.pack("<8sQ", magic, len(text)) + text + content
 
 
-GOOD = {"config": {}, "layout": "keras3", "legacy_order": [], "weights": [["a", "<f4", [2]]]}
+GOOD = {
+    "config": {},
+    "layout": "keras3",
+    "legacy_order": [],
+    "listed": [["layers/a", "a"]],
+    "weights": [["a", "<f4", [2]]],
+}
 TWO = np.ones(2, "<f4").tobytes()
 LIES = {
     "magic": answer_of(GOOD, TWO, b"xxxxxxxx"),
@@ -254,7 +260,12 @@ LIES = {
     "not-finite": answer_of(GOOD, np.array([1, np.nan], "<f4").tobytes()),
     "twice": answer_of(GOOD | {"weights": GOOD["weights"] * 2}, TWO * 2),
     "order": answer_of(GOOD | {"legacy_order": [[1, [2]]]}, TWO),
+    "order-of-nothing": answer_of(GOOD | {"legacy_order": [["a", ["b"]]]}, TWO),
     "order-kind": answer_of(GOOD | {"legacy_order": 5}, TWO),
+    "listed": answer_of(GOOD | {"listed": [["layers/a", 2]]}, TWO),
+    "listed-kind": answer_of(GOOD | {"listed": 5}, TWO),
+    "listed-length": answer_of(GOOD | {"listed": [["a", "b", "c"]]}, TWO),
+    "listed-many": answer_of(GOOD | {"listed": [["a", "b"]] * 20_001}, TWO),
     **{
         f"weights-{place}": answer_of(GOOD | {"weights": entries}, TWO)
         for place, entries in enumerate(
@@ -281,7 +292,7 @@ LIES = {
 @pytest.fixture
 def answer_instead(monkeypatch):
     def change(content: bytes) -> None:
-        def run(_file, answer) -> int:
+        def run(_file, answer, _wanted) -> int:
             answer.write(content)
             return 0
 

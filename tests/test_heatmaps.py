@@ -1,20 +1,17 @@
-"""Grad-CAM against identities, answers worked out by hand, and independent libraries."""
+"""Class activation maps against identities, answers worked out by hand, and other libraries."""
 
-from pathlib import Path
-
-import cv2
 import keras
 import nets
 import numpy as np
+import oracle_net
 import pytest
 import tensorflow as tf
 from keras import layers
 
 import vizlib
 from vizlib import ConvNet, InvalidArgumentError, UnknownLayerError
-from vizlib.heatmaps import diagnose, weigh_by_mean_gradient
-
-ORACLE = Path(__file__).parent / "oracle"
+from vizlib.cams import closest_classes
+from vizlib.heatmaps import diagnose
 
 
 def changed_head(model, kernel, bias):
@@ -86,12 +83,6 @@ def test_three_by_three_by_hand():
     assert heatmap.positive.tolist() == [[1, 2, 3], [4, 0, 6], [7, 8, 9]]
 
 
-def test_the_rule_alone_by_hand():
-    maps = np.array([[[1.0, 10.0], [2.0, 20.0]]])
-    gradient = np.array([[[1.0, 0.0], [3.0, -1.0]]])
-    assert weigh_by_mean_gradient(maps, gradient).tolist() == [[2 - 5, 4 - 10]]
-
-
 # Identities.
 
 
@@ -108,6 +99,64 @@ def test_with_average_pooling_grad_cam_is_cam_before_relu(kind, photo):
         bias = nets.inner(convnet.model, "out").get_weights()[1]
         total = (maps * gradient).sum() + bias[index]
         np.testing.assert_allclose(total, scores[index], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["functional", "nested", "multi_label", "linear_head"])
+def test_with_average_pooling_every_rule_has_a_closed_form(kind, photo):
+    convnet = nets.open_net(kind)
+    kernel, bias = nets.inner(convnet.model, "out").get_weights()
+    maps = vizlib.activations(convnet, photo, ["c2"]).popitem()[1]
+    places = maps.shape[0] * maps.shape[1]
+    for index in range(3):
+        weights = kernel[:, index] / places
+        rising = np.maximum(weights, 0)
+        found = {
+            method: ask(convnet, photo, class_index=index)
+            for method, ask in vizlib.HEATMAP_METHODS.items()
+            if method in CLOSED_FORMS
+        }
+        for method in ("HiResCAM", "XGrad-CAM"):
+            np.testing.assert_allclose(found[method].values, maps @ weights, atol=1e-6)
+        total = found["HiResCAM"].values.sum() + bias[index]
+        assert total == pytest.approx(found["HiResCAM"].score, abs=1e-5)
+        np.testing.assert_allclose(found["LayerCAM"].values, maps @ rising, atol=1e-6)
+        sums = maps.sum(axis=(0, 1))
+        plus_plus = maps @ (places * rising / (2 + sums * rising))
+        np.testing.assert_allclose(found["Grad-CAM++"].values, plus_plus, rtol=1e-4)
+        drops = kernel[:, index] * maps.mean(axis=(0, 1))
+        np.testing.assert_allclose(found["Ablation-CAM"].values, maps @ drops, atol=1e-5)
+
+
+CLOSED_FORMS = {"HiResCAM", "XGrad-CAM", "LayerCAM", "Grad-CAM++", "Ablation-CAM"}
+
+
+def test_with_flatten_two_rules_keep_the_score_and_grad_cam_does_not(photo):
+    convnet = nets.open_net("flatten_net")
+    _, bias = head_of(convnet.model)
+    off = []
+    for index in range(3):
+        for method in (vizlib.hires_cam, vizlib.xgrad_cam):
+            heatmap = method(convnet, photo, class_index=index)
+            total = heatmap.values.sum() + bias[index]
+            assert total == pytest.approx(heatmap.score, abs=1e-5)
+        plain = vizlib.grad_cam(convnet, photo, class_index=index)
+        off.append(abs(plain.values.sum() + bias[index] - plain.score))
+    assert max(off) > 0.05
+
+
+def test_the_gradient_is_that_of_the_score_not_of_the_probability(photo):
+    """dP_c/dA = P_c (dz_c - sum_j P_j dz_j): what a gradient after the softmax would be."""
+    convnet = nets.open_net("functional")
+    shares = convnet.predict(photo)
+    gradients = [convnet.maps_and_gradient(photo, "c2", i)[1] for i in range(3)]
+    model = convnet.model
+    after = keras.Model(model.input, [model.get_layer("c2").output, model.output])
+    with tf.GradientTape() as tape:
+        maps, probabilities = after(convnet.input_tensor(photo)[None])
+        probability = probabilities[0, 1]
+    mean = sum(share * gradient for share, gradient in zip(shares, gradients, strict=True))
+    expected = shares[1] * (gradients[1] - mean)
+    np.testing.assert_allclose(tape.gradient(probability, maps)[0], expected, atol=1e-8)
 
 
 def test_with_flatten_grad_cam_is_not_the_sum_of_maps_times_gradient(photo):
@@ -300,20 +349,7 @@ def test_the_two_calls_of_a_shared_layer_have_their_own_maps(photo):
 
 @pytest.fixture(scope="module")
 def oracle():
-    """The network of `oracle/`, its images and what other libraries say about them."""
-    model = keras.Sequential(
-        [
-            keras.Input((32, 32, 3)),
-            layers.Conv2D(8, 3, activation="relu", padding="same", name="c1"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(8, 3, activation="relu", padding="same", name="c2"),
-            layers.Flatten(),
-            layers.Dense(4, name="out"),
-        ]
-    )
-    model.load_weights(ORACLE / "weights.weights.h5")
-    with np.load(ORACLE / "expected.npz") as expected:
-        return ConvNet(model, preprocess="unit"), np.load(ORACLE / "images.npy"), dict(expected)
+    return oracle_net.load()
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -328,18 +364,136 @@ def test_logits_maps_and_gradients_equal_those_of_pytorch(oracle, number):
     np.testing.assert_allclose(gradient, expected["gradients"][number], rtol=0, atol=1e-5)
 
 
+SHOWN = {
+    "Grad-CAM": "pgc_GradCAM",
+    "HiResCAM": "pgc_HiResCAM",
+    "XGrad-CAM": "pgc_XGradCAM",
+    "LayerCAM": "pgc_LayerCAM",
+}
+
+
 @pytest.mark.parametrize("number", range(3))
-def test_grad_cam_equals_that_of_pytorch_grad_cam(oracle, number):
+@pytest.mark.parametrize("method", SHOWN)
+def test_maps_equal_those_of_pytorch_grad_cam(method, number, oracle):
     convnet, images, expected = oracle
+    heatmap = vizlib.HEATMAP_METHODS[method](convnet, images[number], class_index=1, layer="c2")
+    shown = oracle_net.as_shown_by_pytorch_grad_cam(heatmap.values)
+    np.testing.assert_allclose(shown, expected[SHOWN[method]][number], rtol=0, atol=1e-5)
+    other = "pgc_HiResCAM" if method == "Grad-CAM" else "pgc_GradCAM"
+    assert np.abs(shown - expected[other][number]).max() > 0.05
 
-    def scaled(heatmap):
-        heatmap = heatmap - heatmap.min()
-        return heatmap / (1e-7 + heatmap.max())
 
-    heatmap = vizlib.grad_cam(convnet, images[number], class_index=1, layer="c2")
-    shown = scaled(np.maximum(cv2.resize(scaled(heatmap.positive), (32, 32)), 0))
-    np.testing.assert_allclose(shown, expected["pgc_GradCAM"][number], rtol=0, atol=1e-5)
-    assert np.abs(shown - expected["pgc_HiResCAM"][number]).max() > 0.05
+@pytest.mark.parametrize("number", range(3))
+def test_grad_cam_plus_plus_equals_that_of_pytorch_grad_cam_but_for_its_epsilon(number, oracle):
+    """That library adds 1e-6 below the line, where squares of gradients as small stand."""
+    convnet, images, expected = oracle
+    maps, gradient, _ = convnet.maps_and_gradient(images[number], "c2", 1)
+    squares = gradient.astype("float64") ** 2
+
+    def values(epsilon):
+        below = 2 * squares + maps.sum(axis=(0, 1)) * squares * gradient + epsilon
+        return maps @ (squares / below * np.maximum(gradient, 0)).sum(axis=(0, 1))
+
+    shown = oracle_net.as_shown_by_pytorch_grad_cam(values(1e-6))
+    np.testing.assert_allclose(shown, expected["pgc_GradCAMPlusPlus"][number], rtol=0, atol=1e-5)
+    own = vizlib.grad_cam_plus_plus(convnet, images[number], class_index=1, layer="c2").values
+    np.testing.assert_allclose(own, values(0), rtol=1e-5)
+    shown = oracle_net.as_shown_by_pytorch_grad_cam(own)
+    np.testing.assert_allclose(shown, expected["pgc_GradCAMPlusPlus"][number], rtol=0, atol=1e-3)
+
+
+# Finer-CAM.
+
+
+def test_closest_classes_by_hand():
+    scores = np.array([5.0, 1.0, 4.5, 7.0, 5.0])
+    assert closest_classes(scores, 0, 3) == [4, 2, 3]
+    assert closest_classes(scores, 3, 2) == [0, 4]
+    assert closest_classes(scores, 1, 9) == [2, 0, 4, 3]
+
+
+def test_finer_cam_is_grad_cam_less_a_share_of_the_others(photo):
+    convnet = nets.open_net("functional")
+    maps = [values(convnet, photo, class_index=i) for i in range(3)]
+    found = vizlib.finer_cam(convnet, photo, class_index=1)
+    np.testing.assert_allclose(found.values, maps[1] - 0.3 * (maps[0] + maps[2]), atol=1e-7)
+    assert found.caveat == "What sets class 1 apart from: class 0, class 2." or (
+        found.caveat == "What sets class 1 apart from: class 2, class 0."
+    )
+    full = vizlib.finer_cam(convnet, photo, class_index=1, strength=1, compared=[2])
+    np.testing.assert_allclose(full.values, maps[1] - maps[2], atol=1e-7)
+    assert full.caveat == "What sets class 1 apart from: class 2."
+    none = vizlib.finer_cam(convnet, photo, class_index=1, strength=0)
+    np.testing.assert_allclose(none.values, maps[1], atol=1e-7)
+
+
+def test_finer_cam_compares_with_the_closest(photo):
+    convnet = nets.open_net("functional")
+    scores = convnet.scores(photo)
+    order = np.argsort(-scores)
+    closest = order[0] if scores[order[0]] - scores[order[1]] < np.ptp(scores) / 2 else order[2]
+    one = vizlib.finer_cam(convnet, photo, class_index=int(order[1]), compared=1)
+    asked = vizlib.finer_cam(convnet, photo, class_index=int(order[1]), compared=[int(closest)])
+    np.testing.assert_array_equal(one.values, asked.values)
+    assert one.caveat == asked.caveat
+
+
+def test_what_two_classes_share_drops_out_of_finer_cam(photo):
+    """Two classes that rest on the same channel, one of them on another channel, too."""
+    convnet = nets.open_net("functional")
+    kernel, bias = head_of(convnet.model)
+    kernel[:] = 0
+    kernel[0, :2], kernel[1, 1] = 3, 2
+    changed = changed_head(convnet.model, kernel, bias)
+    maps = vizlib.activations(changed, photo, ["c2"])["c2"]
+    found = vizlib.finer_cam(changed, photo, class_index=1, compared=[0], strength=1)
+    np.testing.assert_allclose(found.values, 2 * maps[..., 1] / 64, atol=1e-7)
+    assert np.abs(maps[..., 0]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compared": [1]}, "classes other than 1. Received: \\[1\\]"),
+        ({"compared": []}, "classes other than 1"),
+        ({"compared": [3]}, "class_index from 0 to 2. Received: 3"),
+        ({"compared": 0}, "compared to be a whole number of at least 1. Received: 0"),
+        ({"compared": "cat"}, "class_index from 0 to 2"),
+        ({"strength": 1.5}, "strength to be a number from 0 to 1. Received: 1.5"),
+        ({"strength": "much"}, "strength to be a number from 0 to 1. Received: 'much'"),
+        ({"strength": float("nan")}, "strength to be a number"),
+    ],
+)
+def test_finer_cam_refuses_what_cannot_be_compared(options, message, photo):
+    with pytest.raises(InvalidArgumentError, match=message):
+        vizlib.finer_cam(nets.open_net("functional"), photo, class_index=1, **options)
+
+
+# Eigen-CAM and Grad-CAM++ say what they cannot tell.
+
+
+def test_eigen_cam_is_the_same_for_every_class_and_says_so(photo):
+    convnet = nets.open_net("functional")
+    found = [vizlib.eigen_cam(convnet, photo, class_index=i) for i in range(3)]
+    for index, heatmap in enumerate(found):
+        np.testing.assert_array_equal(heatmap.values, found[0].values)
+        assert (heatmap.class_index, heatmap.class_free) == (index, True)
+        assert "the same for every one of them" in heatmap.caveat
+    assert len({heatmap.score for heatmap in found}) == 3
+    maps = vizlib.activations(convnet, photo, ["c2"])["c2"].astype("float64")
+    right = np.linalg.svd(maps.reshape(-1, 6))[2][0]
+    np.testing.assert_allclose(found[0].values, np.abs(maps @ right), atol=1e-5)
+
+
+def test_grad_cam_plus_plus_warns_of_maps_far_below_zero(photo):
+    convnet = nets.open_net("batch_normalized")
+    model = convnet.model
+    model.get_layer("bn").set_weights([np.ones(6), np.full(6, -9.0), np.zeros(6), np.ones(6)])
+    model.get_layer("relu").negative_slope = 0.5
+    heatmap = vizlib.grad_cam_plus_plus(convnet, photo, layer="bn")
+    assert "Pick a layer after an activation" in heatmap.diagnosis
+    after = vizlib.grad_cam_plus_plus(nets.open_net("batch_normalized"), photo, layer="relu")
+    assert after.diagnosis is None
 
 
 # What is said about maps that show nothing.

@@ -19,18 +19,30 @@ APP = sorted([*ROOT.glob("dashboard.py"), *(ROOT / "pages").rglob("*.py")])
 FRAMEWORKS = {"keras", "tensorflow"}
 MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
-    "filters",
+    *("filters", "architectures", "input_gradients", "sanity"),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}
 PUBLIC = {
-    "confinement_layers",
-    *("FILTER_RECIPES", "HEATMAP_METHODS", "PREPROCESSINGS", "ZOO"),
+    *("confinement_layers", "faithfulness"),
+    *("FILTER_RECIPES", "HEATMAP_METHODS", "LAYER_METHODS", "PIXEL_METHODS", "PREPROCESSINGS"),
+    "ZOO",
     *("ConvNet", "FilterPatterns", "Heatmap", "LayerInfo", "Prediction"),
     *("InvalidArgumentError", "ModelLoadError", "UnknownLayerError", "UnreadableImageError"),
     *("UnsafeModelError", "UnsupportedModelError", "VizlibError", "WeightsUnavailableError"),
     *("activations", "available_convnets", "channel_strength", "dead_channels"),
     *("filter_patterns", "grad_cam", "load_convnet", "load_image", "render"),
+    *(
+        "available_architectures",
+        "inspect_preprocessing",
+        "PreprocessingReport",
+        "Reading",
+        "parse_labels",
+        "read_labels",
+    ),
+    *("ablation_cam", "eigen_cam", "finer_cam", "grad_cam_plus_plus", "gradient_times_input"),
+    *("guided_backprop", "hires_cam", "integrated_gradients", "layer_cam", "occlusion", "rise"),
+    *("saliency", "score_cam", "smooth_grad", "xgrad_cam"),
 }
 MOST_LINES = 40
 
@@ -113,7 +125,7 @@ def test_pixels_know_of_no_network(module):
     assert not packages(path) & FRAMEWORKS
 
 
-ALGORITHMS = {"activations", "filters", "heatmaps"}
+ALGORITHMS = {"activations", "filters", "cams", "attributions", "perturbations"}
 
 
 @pytest.mark.parametrize("module", sorted(ALGORITHMS))
@@ -185,6 +197,12 @@ def public_callables() -> Iterator[tuple[str, object]]:
     for public, found in inspect.getmembers(vizlib.render, inspect.isfunction):
         if not public.startswith("_"):
             yield f"render.{public}", found
+    functions = inspect.getmembers(vizlib.faithfulness, callable)
+    yield from (
+        (f"faithfulness.{public}", found)
+        for public, found in functions
+        if public in vizlib.faithfulness.__all__
+    )
     for public, found in inspect.getmembers(vizlib.ConvNet):
         if not public.startswith("_"):
             yield f"ConvNet.{public}", found
@@ -218,7 +236,9 @@ def test_parameters_are_explained(public, function):
 
 
 def test_functions_with_options_have_sections():
-    for public in ("activations", "filter_patterns", "grad_cam", "load_convnet", "load_image"):
+    methods = {method.__name__ for method in vizlib.HEATMAP_METHODS.values()}
+    others = {"activations", "filter_patterns", "load_convnet", "load_image"}
+    for public in methods | others:
         documentation = inspect.getdoc(getattr(vizlib, public))
         for section in ("Parameters", "Returns", "Raises"):
             assert f"{section}\n{'-' * len(section)}\n" in documentation, (public, section)

@@ -1,7 +1,24 @@
 """Look inside Keras image networks: activations, filter patterns, class-activation heatmaps."""
 
-from vizlib import render
+from vizlib import faithfulness, render
 from vizlib.activations import activations, channel_strength, dead_channels
+from vizlib.architectures import available_architectures
+from vizlib.attributions import (
+    gradient_times_input,
+    guided_backprop,
+    integrated_gradients,
+    saliency,
+    smooth_grad,
+)
+from vizlib.cams import (
+    eigen_cam,
+    finer_cam,
+    grad_cam,
+    grad_cam_plus_plus,
+    hires_cam,
+    layer_cam,
+    xgrad_cam,
+)
 from vizlib.confinement import confinement_layers
 from vizlib.convnet import ConvNet, Prediction
 from vizlib.errors import (
@@ -15,9 +32,13 @@ from vizlib.errors import (
     WeightsUnavailableError,
 )
 from vizlib.filters import FILTER_RECIPES, FilterPatterns, filter_patterns
-from vizlib.heatmaps import HEATMAP_METHODS, Heatmap, grad_cam
+from vizlib.heatmap_methods import HEATMAP_METHODS, LAYER_METHODS, PIXEL_METHODS
+from vizlib.heatmaps import Heatmap
 from vizlib.images import load_image
+from vizlib.inspection import PreprocessingReport, Reading, inspect_preprocessing
+from vizlib.labels import parse_labels, read_labels
 from vizlib.layers import LayerInfo
+from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
 from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, load_convnet
@@ -26,6 +47,8 @@ __version__ = VERSION
 __all__ = [
     "FILTER_RECIPES",
     "HEATMAP_METHODS",
+    "LAYER_METHODS",
+    "PIXEL_METHODS",
     "PREPROCESSINGS",
     "ZOO",
     "ConvNet",
@@ -35,20 +58,42 @@ __all__ = [
     "LayerInfo",
     "ModelLoadError",
     "Prediction",
+    "PreprocessingReport",
+    "Reading",
     "UnknownLayerError",
     "UnreadableImageError",
     "UnsafeModelError",
     "UnsupportedModelError",
     "VizlibError",
     "WeightsUnavailableError",
+    "ablation_cam",
     "activations",
+    "available_architectures",
     "available_convnets",
     "channel_strength",
     "confinement_layers",
     "dead_channels",
+    "eigen_cam",
+    "faithfulness",
     "filter_patterns",
+    "finer_cam",
     "grad_cam",
+    "grad_cam_plus_plus",
+    "gradient_times_input",
+    "guided_backprop",
+    "hires_cam",
+    "inspect_preprocessing",
+    "integrated_gradients",
+    "layer_cam",
     "load_convnet",
     "load_image",
+    "occlusion",
+    "parse_labels",
+    "read_labels",
     "render",
+    "rise",
+    "saliency",
+    "score_cam",
+    "smooth_grad",
+    "xgrad_cam",
 ]

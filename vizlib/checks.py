@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,25 @@ def checked_integer(name: str, value: Any, *, low: int, high: int | None = None)
         bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise InvalidArgumentError(
             f"Expected {name} to be a whole number {bounds}. Received: {value!r}."
+        )
+    return number
+
+
+def checked_number(name: str, value: Any, *, low: float, high: float) -> float:
+    """Return a number within bounds as `float`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no number, or out of bounds.
+    """
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not low <= number <= high:
+        raise InvalidArgumentError(
+            f"Expected {name} to be a number from {low:g} to {high:g}. Received: {value!r}."
         )
     return number
 

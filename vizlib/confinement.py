@@ -38,7 +38,7 @@ from vizlib.budgets import (
 )
 from vizlib.errors import ModelLoadError, VizlibError
 from vizlib.hdf5_files import all_finite
-from vizlib.model_files import ModelSource, StoredModel, opened, read_opened
+from vizlib.model_files import ModelSource, StoredModel, Wanted, opened, read_opened
 from vizlib.rights import give_up_rights
 from vizlib.strict_json import read_json_object
 
@@ -76,25 +76,28 @@ _REASON_LENGTH = 2000  # characters of a refusal
 # Parent.
 
 
-def run_confined(source: ModelSource) -> StoredModel:
+def run_confined(source: ModelSource, wanted: Wanted = "model") -> StoredModel:
     """Read and vet a model file in a child process.
 
     Parameters
     ----------
     source : str, path, bytes or binary file
+    wanted : {"model", "weights", "architecture"}
+        What is read: a whole model, the weights of any file that has some, or JSON.
 
     Returns
     -------
     StoredModel
-        With a vetted configuration. Who builds it vets it again, which changes nothing.
+        With a vetted configuration, where one was wanted. Who builds it vets it again, which
+        changes nothing.
 
     Raises
     ------
     ModelLoadError
         The child's own refusal, or that it broke a limit.
     """
-    with opened(source) as file, tempfile.TemporaryFile() as answer:
-        code = _run_child(file, answer)
+    with opened(source, wanted) as file, tempfile.TemporaryFile() as answer:
+        code = _run_child(file, answer, wanted)
         header = _read_header(answer, code)
         _raise_refusal(header)
         return _stored_model(header, answer)
@@ -109,13 +112,13 @@ def confinement_layers() -> tuple[str, ...]:
     return ("separate process", "time limit", *layers)
 
 
-def _run_child(file: BinaryIO, answer: BinaryIO) -> int:
+def _run_child(file: BinaryIO, answer: BinaryIO, wanted: Wanted = "model") -> int:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     folders = json.dumps([str(Path(folder).resolve()) for folder in sys.path])
     command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START]
     try:
         child = subprocess.Popen(
-            [*command, folders, str(Path(__file__).parent)],
+            [*command, folders, str(Path(__file__).parent), wanted],
             stdin=file,
             stdout=answer,
             stderr=subprocess.DEVNULL,
@@ -184,7 +187,9 @@ def _stored_model(header: Mapping[str, Any], answer: BinaryIO) -> StoredModel:
         weights[name] = array
     if answer.read(1) or len(weights) != len(entries):
         raise _broken(0)
-    return StoredModel(config, layout, weights, _order(order))
+    return StoredModel(
+        config, layout, weights, _order(order, weights), _listed(header.get("listed"))
+    )
 
 
 def _array(entry: Any, answer: BinaryIO, left: int) -> tuple[str, np.ndarray]:
@@ -212,14 +217,30 @@ def _array(entry: Any, answer: BinaryIO, left: int) -> tuple[str, np.ndarray]:
     return name, array
 
 
-def _order(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _order(
+    value: Any, weights: Mapping[str, np.ndarray]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     try:
         order = tuple((layer, tuple(names)) for layer, names in value)
     except (TypeError, ValueError) as error:
         raise _broken(0) from error
     if not all(isinstance(text, str) for layer, names in order for text in (layer, *names)):
         raise _broken(0)
+    if not all(f"{layer}/{name}" in weights for layer, names in order for name in names):
+        raise _broken(0)
     return order
+
+
+def _listed(value: Any) -> tuple[tuple[str, str], ...]:
+    try:
+        listed = tuple((path, name) for path, name in value)
+    except (TypeError, ValueError) as error:
+        raise _broken(0) from error
+    if len(listed) > MAX_HDF5_OBJECTS or not all(
+        isinstance(t, str) for pair in listed for t in pair
+    ):
+        raise _broken(0)
+    return listed
 
 
 # Child.
@@ -229,13 +250,16 @@ def answer_as_child() -> None:
     """Read the model file on standard input, confined, and answer on standard output."""
     from vizlib.vetting import vet  # before the doors close
 
+    wanted: Any = sys.argv[3]
     layers = give_up_rights()
     header: dict[str, Any] = {"layers": layers}
     weights: dict[str, np.ndarray] = {}
     try:
-        stored = read_opened(sys.stdin.buffer)
-        config, weights = vet(stored.config), stored.weights
-        header |= {"config": config, "layout": stored.layout, "legacy_order": stored.legacy_order}
+        stored = read_opened(sys.stdin.buffer, wanted)
+        config = {} if wanted == "weights" else vet(stored.config)
+        weights = stored.weights
+        header |= {"config": config, "layout": stored.layout}
+        header |= {"legacy_order": stored.legacy_order, "listed": stored.listed}
     except VizlibError as error:
         header |= {"refused": type(error).__name__, "reason": str(error)}
     _write_answer(header, weights)

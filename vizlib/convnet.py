@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,12 +23,16 @@ from vizlib.errors import (
     VizlibError,
     first_reason,
 )
+from vizlib.input_gradients import guided_gradient, plain_gradient
 from vizlib.inputs import OtherInputs, find_image_input
+from vizlib.labels import LabelSource, read_labels
 from vizlib.layers import LayerInfo, default_layers, find_layer, is_settled, own_parameters
 from vizlib.preprocessing import Preprocessing, preprocessing
 from vizlib.watching import Handler, StopRunning, operations_by_path, watching
 
 _COMPILED_STEPS_KEPT = 16
+_MOST_AT_ONCE = 32
+_MAPS_AT_ONCE = 256 * 2**20  # bytes
 
 
 class Prediction(NamedTuple):
@@ -71,8 +77,9 @@ class ConvNet:
     preprocess : str
         What the network was trained on, a name in `PREPROCESSINGS`. ``"raw"`` when the model
         rescales by itself.
-    labels : sequence of str, optional
-        Names of the classes. A single sigmoid unit has two: those for 0 and for 1.
+    labels : sequence of str, mapping or path, optional
+        Names of the classes, in any form that `read_labels` takes. A single sigmoid unit has two:
+        those for 0 and for 1.
     name : str, optional
         What to call the network; the model's own name by default.
     input_size : int or (height, width), optional
@@ -94,7 +101,7 @@ class ConvNet:
         self,
         model: keras.Model,
         preprocess: str = "raw",
-        labels: Sequence[str] | None = None,
+        labels: LabelSource | None = None,
         *,
         name: str | None = None,
         input_size: int | tuple[int, int] | None = None,
@@ -164,6 +171,32 @@ class ConvNet:
         pixels = self.input_image(image).astype("float32")
         return self._preprocessing.apply(pixels)
 
+    def reading(self, preprocess: str) -> ConvNet:
+        """Give the same network, and the same model, with photos prepared in another way.
+
+        Raises
+        ------
+        InvalidArgumentError
+            For an unknown name, or a colour convention asked of a network that takes grey.
+        """
+        other = copy.copy(self)
+        other.preprocess = preprocess
+        other._preprocessing = preprocessing(preprocess, channels=self._image.channels)
+        # What is compiled holds the preprocessing.
+        other._compiled, other._compiling = OrderedDict(), threading.Lock()
+        return other
+
+    @cached_property
+    def batch_size(self) -> int:
+        """How many photos are run at once in long questions, so that memory stays in bounds.
+
+        1 for a network that is built for one photo at a time.
+        """
+        if self._image.fixed_batch:
+            return 1
+        maps = 4 * sum(math.prod(layer.shape) for layer in self.all_layers)
+        return max(1, min(_MOST_AT_ONCE, _MAPS_AT_ONCE // maps))
+
     # What it is made of.
 
     @cached_property
@@ -228,8 +261,28 @@ class ConvNet:
 
     def scores(self, image: np.ndarray) -> np.ndarray:
         """Logit of every class, float32 ``(classes,)``: the values before softmax or sigmoid."""
-        batch = self.input_tensor(image)[None]
-        return self._evaluate(("scores",), lambda x: self._scores(self._call(x)), batch)[0].numpy()
+        return self.tensor_scores(self.input_tensor(image)[None])[0]
+
+    def tensor_scores(self, tensors: np.ndarray) -> np.ndarray:
+        """Logits of changed inputs, whatever their number.
+
+        Parameters
+        ----------
+        tensors : float32 array ``(n, h, w, channels)``
+            As `input_tensor` gives them, at `input_size`. Run `batch_size` at a time, so that
+            memory stays in bounds; give no more than that at once to hear of progress.
+
+        Returns
+        -------
+        float32 array ``(n, classes)``
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the tensors have another shape.
+        """
+        stack = self._checked_tensors(tensors)
+        return self._ask("scores", lambda batch: self._scores(self._call(batch)), stack)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """Probability of every class, float32 ``(classes,)``.
@@ -299,6 +352,86 @@ class ConvNet:
             )
         return found
 
+    def scores_with_maps(self, image: np.ndarray, layer: str, maps: np.ndarray) -> np.ndarray:
+        """Logits that a photo would get if a layer gave other maps than it does.
+
+        What runs before the layer is left out, unless it reaches the scores past the layer.
+
+        Parameters
+        ----------
+        image : uint8 array ``(H, W, 3)``
+        layer : str
+        maps : float32 array ``(n, h, w, channels)``
+            Of the layer's shape; run `batch_size` at a time.
+
+        Returns
+        -------
+        float32 array ``(n, classes)``
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the maps have another shape.
+        """
+        info = self.layer(layer)
+        stack = _checked_stack("maps", maps, info.shape)
+
+        def replaced(batch: Any, tensor: Any) -> Any:
+            def replace(called: str, _op: Any, _inputs: Any, run: Callable[[], Any]) -> Any:
+                output = run()
+                return self._own_layout(info.name, batch, output) if called == info.name else output
+
+            photos = tf.repeat(tensor[None], batch.shape[0], axis=0)
+            return self._scores(self._run(photos, [info.name], replace))
+
+        # Always as a graph: there, what nothing depends on any more is never computed.
+        key = ("scores with maps", info.name)
+        return self._ask(key, replaced, stack, self.input_tensor(image), eager=False)
+
+    def tensor_gradients(
+        self, tensors: np.ndarray, class_index: int, *, guided: bool = False
+    ) -> np.ndarray:
+        """Gradient of a class score with respect to what the network receives.
+
+        Parameters
+        ----------
+        tensors : float32 array ``(n, h, w, channels)``
+            As for `tensor_scores`.
+        class_index : int
+        guided : bool
+            Whether ReLUs hand back positive gradient only, as in guided backpropagation.
+
+        Returns
+        -------
+        float32 array ``(n, h, w, channels)``
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the tensors have another shape, or the class does not exist.
+        UnsupportedModelError
+            If no gradient reaches the input of this network.
+        """
+        stack, index = self._checked_tensors(tensors), np.int64(self.class_index(class_index))
+        gradient_of = guided_gradient if guided else plain_gradient
+
+        def differentiate(batch: Any, index: Any) -> Any:
+            def score(tensor: Any) -> Any:
+                return tf.reduce_sum(tf.gather(self._scores(self._call(tensor)), index, axis=1))
+
+            gradient = gradient_of(score, batch)
+            if gradient is None:
+                raise UnsupportedModelError(
+                    "Expected a network whose input can be changed little by little. Received "
+                    f"{self.name!r}, which passes no gradient back to it (whole-number input, or "
+                    "an operation without gradient). Methods that need none still work: "
+                    "occlusion, RISE, Score-CAM."
+                )
+            return gradient
+
+        key = ("input gradient", guided)
+        return self._ask(key, differentiate, stack, index, eager=not guided)
+
     def layer_output(
         self,
         tensor: Any,
@@ -321,7 +454,7 @@ class ConvNet:
         -------
         tensor ``(n, h, w, channels)``, float32, channels last; or what ``compute`` gave, likewise
         """
-        name = self.layer(layer).name
+        name = find_layer(self.all_layers, layer).name
         found = []
 
         def stop(called: str, operation: Any, inputs: Any, run: Callable[[], Any]) -> Any:
@@ -347,6 +480,36 @@ class ConvNet:
             return self._compiled[key]
 
     # How it is run.
+
+    def _ask(
+        self,
+        key: Any,
+        function: Callable[..., Any],
+        stack: np.ndarray,
+        *arguments: Any,
+        eager: bool = True,
+    ) -> np.ndarray:
+        """Answers ``function(batch, *arguments)`` for a stack, in batches of one size.
+
+        One size for all, so that a graph is traced once whatever the number. Eager is quickest
+        for a single one, where the function can be run so.
+        """
+        if eager and len(stack) == 1:
+            return self._evaluate((key, 1), function, stack, *arguments).numpy()
+        size = self.batch_size
+        others = [tf.convert_to_tensor(argument) for argument in arguments]
+        specs = [tf.TensorSpec((size, *stack.shape[1:])), *map(tf.TensorSpec.from_tensor, others)]
+        # Traced here and not when called: TensorFlow warns where it sees many networks traced.
+        ask = self.compiled(
+            (key, size),
+            lambda: tf.function(function, autograph=False).get_concrete_function(*specs),
+        )
+        batches = (_padded(stack[i : i + size], size) for i in range(0, len(stack), size))
+        answers = np.concatenate([ask(batch, *others).numpy() for batch in batches])
+        return answers[: len(stack)]
+
+    def _checked_tensors(self, tensors: Any) -> np.ndarray:
+        return _checked_stack("tensors", tensors, (*self.input_size, self.input_channels))
 
     def _call(self, batch: Any) -> list[Any]:
         photos = self._image.arrange(tf.convert_to_tensor(batch))
@@ -402,6 +565,12 @@ class ConvNet:
             return None
         last = (self._channels_last(name, x)[0].numpy() for x in (maps, gradient))
         return *last, scores.numpy()
+
+    def _own_layout(self, name: str, maps: Any, output: Any) -> Any:
+        """Bring channels-last maps into the layout and precision of a layer's own output."""
+        if self._calls[name].channels_first:
+            maps = tf.transpose(maps, (0, 3, 1, 2))
+        return tf.cast(maps, output.dtype)
 
     def _channels_last(self, name: str, output: Any) -> Any:
         if self._calls[name].channels_first:
@@ -481,16 +650,16 @@ class ConvNet:
             )
         return self._head
 
-    def _checked_labels(self, labels: Sequence[str] | None) -> tuple[str, ...] | None:
+    def _checked_labels(self, labels: LabelSource | None) -> tuple[str, ...] | None:
         if labels is None:
             return None
+        names = read_labels(labels) if labels else ()
         classes = self._head.classes if self._head else 0
-        if isinstance(labels, str) or len(labels) != classes:
+        if len(names) != classes:
             raise InvalidArgumentError(
-                f"Expected one label for each of the {classes} classes. "
-                f"Received: {labels if isinstance(labels, str) else len(labels)}."
+                f"Expected one label for each of the {classes} classes. Received: {len(names)}."
             )
-        return tuple(str(label) for label in labels)
+        return names
 
 
 class _Survey:
@@ -546,6 +715,21 @@ def _checked_image(image: Any) -> np.ndarray:
             "vizlib.load_image makes one from any picture file."
         )
     return image
+
+
+def _checked_stack(name: str, stack: Any, shape: tuple[int, ...]) -> np.ndarray:
+    found = np.shape(stack)
+    if len(found) != 4 or found[0] == 0 or found[1:] != shape:
+        raise InvalidArgumentError(
+            f"Expected {name} to be a float array (n, {', '.join(map(str, shape))}). "
+            f"Received: {found}."
+        )
+    return np.asarray(stack, "float32")
+
+
+def _padded(batch: np.ndarray, size: int) -> Any:
+    """Fill a batch up with its last item."""
+    return tf.convert_to_tensor(batch[np.minimum(np.arange(size), len(batch) - 1)])
 
 
 def _is_class_like(output: Any) -> bool:

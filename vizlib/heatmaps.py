@@ -1,12 +1,15 @@
-"""Where in the photo does a class score come from?"""
+"""What every heatmap method gives: evidence for a class, place by place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vizlib.convnet import ConvNet
+
+#: What `Heatmap.layer` says where a method looks at pixels, not at the maps of a layer.
+INPUT = "input"
 
 
 @dataclass(frozen=True)
@@ -16,16 +19,23 @@ class Heatmap:
     Attributes
     ----------
     values : float32 array ``(h, w)``
-        At the layer's own resolution, raw and signed: above 0 speaks for the class.
+        At the layer's own resolution (the network's input size for methods that look at pixels),
+        raw and signed: above 0 speaks for the class. Methods that only tell how much a place
+        counts, and not for or against what, give nothing below 0; they say so.
     method : str
         Key in `HEATMAP_METHODS`.
     layer : str
-        Full path of the layer.
+        Full path of the layer, or ``"input"`` for methods that look at pixels.
     class_index : int
     score : float
         Logit of the class.
     diagnosis : str or None
-        A sentence saying why the picture is empty or not to be trusted.
+        A sentence saying why this picture is empty or not to be trusted.
+    caveat : str or None
+        What must be known to read any picture of this method, such as which classes were
+        compared, or that it fails a published test.
+    class_free : bool
+        Whether the values are the same for every class.
     """
 
     values: np.ndarray
@@ -34,6 +44,8 @@ class Heatmap:
     class_index: int
     score: float
     diagnosis: str | None
+    caveat: str | None = None
+    class_free: bool = False
 
     @property
     def positive(self) -> np.ndarray:
@@ -41,59 +53,40 @@ class Heatmap:
         return np.maximum(self.values, 0)
 
 
-def grad_cam(
-    convnet: ConvNet,
-    image: np.ndarray,
-    *,
-    class_index: int | None = None,
-    layer: str | None = None,
+def heatmap(
+    method: str, layer: str, values: np.ndarray, scores: np.ndarray, class_index: int
 ) -> Heatmap:
-    """Weigh each map of a layer by how much the class score rises with it, and add them up.
-
-    Parameters
-    ----------
-    convnet : ConvNet
-    image : uint8 array ``(H, W, 3)``
-    class_index : int, optional
-        The class with the highest score by default.
-    layer : str, optional
-        `ConvNet.default_layer` by default.
-
-    Returns
-    -------
-    Heatmap
-        With signed values; the published map is its ``positive`` part.
-
-    Raises
-    ------
-    UnsupportedModelError
-        If the network is not a classifier.
-    UnknownLayerError, InvalidArgumentError
-        If the layer or the class does not exist.
-
-    References
-    ----------
-    R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-    Localization", ICCV 2017, https://arxiv.org/abs/1610.02391. The gradient is that of the score
-    before the softmax, as published: after it, a certain network has no gradient left.
-    """
-    name = convnet.layer(layer or convnet.default_layer).name
-    maps, gradient, scores = convnet.maps_and_gradient(image, name, class_index)
-    index = int(scores.argmax() if class_index is None else class_index)
-    values = weigh_by_mean_gradient(maps, gradient)
+    """Label values ``(h, w)`` with what they are evidence for; ``scores (classes,)`` are logits."""
+    # Evidence for a score that is no number is none, though graphs may drop NaN on the way.
+    known = np.isfinite(scores[class_index])
+    numbers = np.asarray(values if known else np.full_like(values, np.nan), "float32")
     return Heatmap(
-        values=np.nan_to_num(values, nan=0, posinf=0, neginf=0),
-        method="Grad-CAM",
-        layer=name,
-        class_index=index,
-        score=float(scores[index]),
-        diagnosis=diagnose(values),
+        values=np.nan_to_num(numbers, nan=0, posinf=0, neginf=0),
+        method=method,
+        layer=layer,
+        class_index=class_index,
+        score=float(scores[class_index]),
+        diagnosis=diagnose(numbers),
     )
 
 
-def weigh_by_mean_gradient(maps: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Grad-CAM's rule on maps and gradient ``(h, w, channels)``: signed float32 ``(h, w)``."""
-    return np.asarray(maps @ gradient.mean(axis=(0, 1)), dtype="float32")
+def doubted(found: Heatmap, doubt: str | None) -> Heatmap:
+    """Add a method's own diagnosis, unless the values show nothing anyway."""
+    return found if found.diagnosis else replace(found, diagnosis=doubt)
+
+
+def chosen_class(
+    convnet: ConvNet, image: np.ndarray, class_index: int | None
+) -> tuple[int, np.ndarray]:
+    """The class to explain, the one with the highest score by default, and all logits."""
+    wanted = None if class_index is None else convnet.class_index(class_index)
+    scores = convnet.scores(image)
+    return int(scores.argmax()) if wanted is None else wanted, scores
+
+
+def chosen_layer(convnet: ConvNet, layer: str | None) -> str:
+    """Full path of the layer to look at, `ConvNet.default_layer` by default."""
+    return convnet.layer(layer or convnet.default_layer).name
 
 
 def diagnose(values: np.ndarray) -> str | None:
@@ -106,15 +99,9 @@ def diagnose(values: np.ndarray) -> str | None:
     if values.size == 1:
         return "The maps of this layer are 1x1: they cannot tell places apart. Pick an earlier one."
     if not values.any():
-        return (
-            "The map is zero everywhere: at this layer nothing in the photo moves the class score."
-        )
+        return "The map is zero everywhere: nothing that the method looks at moves the class score."
     if np.ptp(values) <= 1e-6 * np.abs(values).max():
         return "The map has the same value everywhere: it does not tell places apart."
     if values.max() <= 0:
         return "Nothing in the photo speaks for this class: every place counts against it."
     return None
-
-
-#: Every heatmap method by the name a person knows it by; all share one signature.
-HEATMAP_METHODS = {"Grad-CAM": grad_cam}

@@ -37,6 +37,8 @@ class ImageInput:
         Whether the tensor is ``(n, channels, h, w)``.
     channel_axis : bool
         False for models that take ``(n, h, w)``.
+    fixed_batch : bool
+        Whether the model itself fixes the number of photos in a batch.
     """
 
     index: int
@@ -45,6 +47,7 @@ class ImageInput:
     channels: int
     channels_first: bool
     channel_axis: bool
+    fixed_batch: bool
 
     def arrange(self, batch: Any) -> Any:
         """Bring ``(n, h, w, channels)`` into the layout that the model takes."""
@@ -107,6 +110,7 @@ def find_image_input(
                 channels=channels,
                 channels_first=channels_first,
                 channel_axis=len(candidate.shape) == 4,
+                fixed_batch=_fixes_batch(model, candidate.shape),
             )
     found = ", ".join(f"{d.name} {d.shape}" for d in declared)
     raise UnsupportedModelError(
@@ -128,6 +132,12 @@ def _layout(
     if last in (1, 3):
         return shape[1], shape[2], last, False
     return None
+
+
+def _fixes_batch(model: keras.Model, shape: tuple[int | None, ...]) -> bool:
+    # What was built by a call has the shape of that call: that says nothing.
+    built_by_call = isinstance(model, keras.Sequential) or not getattr(model, "inputs", None)
+    return shape[0] is not None and not built_by_call
 
 
 def _declares_channels_first(model: keras.Model) -> bool:

@@ -1,4 +1,4 @@
-"""Model files of users to plain data, without trusting the files.
+"""Model files of users, and files of weights alone, to plain data, without trusting the files.
 
 Nothing of a file is given to Keras as it is. Three readers of our own take it apart (`archives`,
 `strict_json`, `hdf5_files`) in a child process that may do nothing else (`confinement`); what comes
@@ -20,20 +20,48 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from vizlib.archives import CONFIG, METADATA, WEIGHTS, open_member, read_directory
-from vizlib.budgets import CHILD_MEMORY_BYTES, MAX_FILE_BYTES, MAX_LAYERS, MIB
+from vizlib.budgets import (
+    CHILD_MEMORY_BYTES,
+    MAX_FILE_BYTES,
+    MAX_JSON_BYTES,
+    MAX_LAYERS,
+    MAX_NAME_LENGTH,
+    MIB,
+)
 from vizlib.errors import ModelLoadError, VizlibError
 from vizlib.hdf5_files import Hdf5Contents, inspect_hdf5
 from vizlib.strict_json import read_json_object
 
 ModelSource = str | os.PathLike[str] | bytes | BinaryIO
+#: What is to be read: a whole model, the weights in any file that has some, an architecture alone.
+Wanted = Literal["model", "weights", "architecture"]
 
 ZIP_START, HDF5_START = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+_KERAS_STARTS = (ZIP_START, HDF5_START)
 _SAVE = 'Save the whole model with model.save("model.keras") and load that.'
+_EXPECTED = {
+    "model": "a Keras model file (.keras or .h5)",
+    "weights": "a file with weights (.weights.h5, .h5 or .keras)",
+    "architecture": "an architecture as JSON, as model.to_json() gives it",
+}
+_REMEDIES = {
+    "model": _SAVE,
+    "weights": 'Save them with model.save_weights("model.weights.h5") and load that.',
+    "architecture": 'Write it with Path("model.json").write_text(model.to_json()).',
+}
+_WITH_WEIGHTS = (
+    'Give it along with the weights: load_convnet("weights.h5", architecture="model.json").'
+)
+_JSON = "an architecture (JSON) without weights"
+_LAYER_ROOTS = ("layers", "_layer_checkpoint_dependencies")
+_STATES = ("optimizer", "optimizer_weights", "metrics")  # of training
 
 # What people give instead, known by its first bytes, ...
 _OTHER_STARTS = {
     b"PK\x05\x06": "an empty archive",
-    b"{": "an architecture (JSON) without weights",
+    b'{"metadata"': "the index of weights that are split into several files",
+    b"{": _JSON,
+    b'"': "a text inside JSON, as json.dump(model.to_json(), file) leaves",
     b"\x1f\x8b": "a packed archive (gzip): unpack it first",
     b"\x80": "a Python pickle, which is never opened",
     b"\x93NUMPY": "a NumPy array",
@@ -45,7 +73,7 @@ _OTHER_STARTS = {
 }
 # ... or by its name.
 _OTHER_NAMES = {
-    ".json": "an architecture (JSON) without weights",
+    ".json": _JSON,
     ".pb": "a TensorFlow SavedModel",
     ".tflite": "a TensorFlow Lite model",
     ".onnx": "an ONNX model",
@@ -62,7 +90,8 @@ class StoredModel:
     Attributes
     ----------
     config : dict
-        The architecture as JSON gave it, or as `vetting` has written it anew.
+        The architecture as JSON gave it, or as `vetting` has written it anew. Empty where weights
+        alone were wanted.
     layout : {"keras3", "legacy"}
         How the weights are addressed.
     weights : dict of str to numpy.ndarray
@@ -70,20 +99,26 @@ class StoredModel:
         layout by layer and weight, such as ``conv2d/conv2d/kernel:0``.
     legacy_order : tuple
         Layers and the names of their weights in stored order; empty for ``keras3``.
+    listed : tuple
+        Path and name ("" if not told) of each layer of a ``keras3`` file, those without weights
+        included; only where weights alone were wanted.
     """
 
     config: dict[str, Any]
     layout: Literal["keras3", "legacy"]
     weights: dict[str, np.ndarray]
     legacy_order: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    listed: tuple[tuple[str, str], ...] = ()
 
 
-def read_model_file(source: ModelSource) -> StoredModel:
+def read_model_file(source: ModelSource, wanted: Wanted = "model") -> StoredModel:
     """Read a model file into plain data, in this process.
 
     Parameters
     ----------
     source : str, path, bytes or binary file
+    wanted : {"model", "weights", "architecture"}
+        What is read: a whole model, the weights of any file that has some, or JSON.
 
     Returns
     -------
@@ -95,14 +130,14 @@ def read_model_file(source: ModelSource) -> StoredModel:
     ModelLoadError
         Whatever is wrong with the file.
     """
-    with opened(source) as file:
-        return read_opened(file)
+    with opened(source, wanted) as file:
+        return read_opened(file, wanted)
 
 
-def read_opened(file: BinaryIO) -> StoredModel:
+def read_opened(file: BinaryIO, wanted: Wanted = "model") -> StoredModel:
     """Read a model file that has been opened; the file is all that is touched."""
     try:
-        return _read(file)
+        return _read(file, wanted)
     except VizlibError:
         raise
     except MemoryError as error:
@@ -120,7 +155,7 @@ def read_opened(file: BinaryIO) -> StoredModel:
 
 
 @contextlib.contextmanager
-def opened(source: ModelSource) -> Iterator[BinaryIO]:
+def opened(source: ModelSource, wanted: Wanted = "model") -> Iterator[BinaryIO]:
     """Open a model file, or what was uploaded of one, as a nameless file of bounded size.
 
     Raises
@@ -130,12 +165,12 @@ def opened(source: ModelSource) -> Iterator[BinaryIO]:
     """
     if isinstance(source, str | os.PathLike):
         with _open_path(Path(source)) as file:
-            _check_start(file, Path(source).suffix.lower())
+            _check_start(file, Path(source).suffix.lower(), wanted)
             yield file
         return
     with tempfile.TemporaryFile() as file:
         _copy(source, file)
-        _check_start(file, "")
+        _check_start(file, "", wanted)
         yield file
 
 
@@ -184,7 +219,7 @@ def _copy_file(source: BinaryIO, file: BinaryIO) -> None:
         ) from error
 
 
-def _check_start(file: BinaryIO, suffix: str) -> None:
+def _check_start(file: BinaryIO, suffix: str, wanted: Wanted) -> None:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size > MAX_FILE_BYTES:
@@ -195,15 +230,21 @@ def _check_start(file: BinaryIO, suffix: str) -> None:
         )
     start = file.read(32)
     file.seek(0)
-    if not start.startswith((ZIP_START, HDF5_START)):
+    json_wanted = wanted == "architecture"
+    wrong = start.lstrip()[:1] != b"{" if json_wanted else not start.startswith(_KERAS_STARTS)
+    if wrong:
+        kind = _kind(start, suffix if not json_wanted else "")
+        more = f"{_WITH_WEIGHTS} Or: " if kind == _JSON else ""
         raise ModelLoadError(
-            f"Expected a Keras model file (.keras or .h5). Received {_kind(start, suffix)}. {_SAVE}"
+            f"Expected {_EXPECTED[wanted]}. Received {kind}. {more}{_REMEDIES[wanted]}"
         )
 
 
 def _kind(start: bytes, suffix: str) -> str:
     if not start:
         return "an empty file"
+    if start.startswith(_KERAS_STARTS):
+        return "a file with a model or weights"
     if start[4:8] == b"TFL3":
         return "a TensorFlow Lite model"
     if suffix in _OTHER_NAMES:
@@ -215,17 +256,24 @@ def _kind(start: bytes, suffix: str) -> str:
     )
 
 
-def _read(file: BinaryIO) -> StoredModel:
+def _read(file: BinaryIO, wanted: Wanted) -> StoredModel:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    archive = file.read(len(ZIP_START)) == ZIP_START
-    return _read_archive(file, size) if archive else _read_legacy(file, size)
+    if wanted == "architecture":
+        content = file.read(MAX_JSON_BYTES + 1)
+        return StoredModel(read_json_object(content, "the architecture"), "keras3", {})
+    if file.read(len(ZIP_START)) == ZIP_START:
+        return _read_archive(file, size, wanted)
+    contents = inspect_hdf5(file, size, size)
+    return _read_legacy(contents) if wanted == "model" else _read_weights(contents)
 
 
-def _read_archive(file: BinaryIO, size: int) -> StoredModel:
+def _read_archive(file: BinaryIO, size: int, wanted: Wanted) -> StoredModel:
     members = read_directory(file, size)
-    read_json_object(open_member(file, members[METADATA]).read(), METADATA)
-    config = read_json_object(open_member(file, members[CONFIG]).read(), CONFIG)
+    config = {}
+    if wanted == "model":
+        read_json_object(open_member(file, members[METADATA]).read(), METADATA)
+        config = read_json_object(open_member(file, members[CONFIG]).read(), CONFIG)
     weights = members[WEIGHTS]
     with open_member(file, weights) as content:
         if content.read(len(HDF5_START)) != HDF5_START:
@@ -233,12 +281,13 @@ def _read_archive(file: BinaryIO, size: int) -> StoredModel:
                 f"Expected {WEIGHTS} to be an HDF5 file. Received something else. {_SAVE}"
             )
         contents = inspect_hdf5(content, weights.size, weights.packed)
+        if wanted == "weights":
+            return _read_paths(contents)
         paths = [path for path in contents.tensors if not path.startswith("optimizer/")]
         return StoredModel(config, "keras3", dict(contents.read(paths)))
 
 
-def _read_legacy(file: BinaryIO, size: int) -> StoredModel:
-    contents = inspect_hdf5(file, size, size)
+def _read_legacy(contents: Hdf5Contents) -> StoredModel:
     config = contents.attribute("", "model_config")
     if config is None:
         raise _without_model(contents)
@@ -248,47 +297,110 @@ def _read_legacy(file: BinaryIO, size: int) -> StoredModel:
         )
     content = config.encode("utf-8", "surrogateescape") if isinstance(config, str) else config
     architecture = read_json_object(bytes(content), "model_config")
-    order = _legacy_order(contents)
-    places = _legacy_places(contents, order)
-    names = {path: name for name, path in places.items()}
-    weights = {names[path]: array for path, array in contents.read(list(names))}
-    return StoredModel(architecture, "legacy", weights, order)
-
-
-def _without_model(contents: Hdf5Contents) -> ModelLoadError:
-    groups = contents.groups
-    layers = {"layers", "_layer_checkpoint_dependencies"} & set(groups)
-    weights = bool(layers) or contents.attribute("", "layer_names") is not None
-    what = (
-        "weights only, which do not say how their layers are connected"
-        if weights
-        else "an HDF5 file without a model"
-    )
-    return ModelLoadError(f"Expected a file with a whole model. Received {what}. {_SAVE}")
-
-
-def _legacy_order(contents: Hdf5Contents) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if "model_weights" not in contents.groups:
         raise ModelLoadError(
             "Expected a file with a whole model. Received an architecture without weights. " + _SAVE
         )
+    order = _legacy_order(contents, "model_weights")
+    places = _legacy_places(contents, order, "model_weights")
+    return StoredModel(architecture, "legacy", _legacy_weights(contents, places), order)
+
+
+def _without_model(contents: Hdf5Contents) -> ModelLoadError:
+    if not (_has_layers(contents) or _has_layer_names(contents)):
+        return ModelLoadError(
+            f"Expected a file with a whole model. Received an HDF5 file without a model. {_SAVE}"
+        )
+    return ModelLoadError(
+        "Expected a file with a whole model. Received weights only, which do not say how their "
+        "layers are connected. Say whose weights they are: load_convnet(path, "
+        'architecture="vgg16", classes=2), or architecture="model.json" with what '
+        f"model.to_json() gives. Or: {_SAVE}"
+    )
+
+
+def _has_layers(contents: Hdf5Contents) -> bool:
+    return any(root in contents.groups for root in _LAYER_ROOTS)
+
+
+def _has_layer_names(contents: Hdf5Contents) -> bool:
+    names = ("layer_names", "layer_names0")
+    return any(contents.attribute("", name) is not None for name in names)
+
+
+def _read_weights(contents: Hdf5Contents) -> StoredModel:
+    """Read the weights of a file of either layout, whether it has an architecture or not."""
+    if "model_weights" in contents.groups:
+        return _read_groups(contents, "model_weights")
+    if _has_layer_names(contents):
+        return _read_groups(contents, "")
+    if _has_layers(contents):
+        return _read_paths(contents)
+    raise ModelLoadError(
+        "Expected the weights of a Sequential or functional model. Received an HDF5 file without "
+        f"such, as a model of a class of its own leaves. {_SAVE}"
+    )
+
+
+def _read_groups(contents: Hdf5Contents, root: str) -> StoredModel:
+    order = _legacy_order(contents, root)
+    places = _legacy_places(contents, order, root)
+    _refuse_strays(set(contents.tensors) - set(places.values()))
+    return StoredModel({}, "legacy", _legacy_weights(contents, places), order)
+
+
+def _read_paths(contents: Hdf5Contents) -> StoredModel:
+    paths = [path for path in contents.tensors if _root(path) in _LAYER_ROOTS]
+    _refuse_strays(set(contents.tensors) - set(paths))
+    listed = tuple(
+        (path.removesuffix("/vars"), _layer_name(contents, path))
+        for path in contents.groups
+        if path.endswith("/vars") and _root(path) in _LAYER_ROOTS
+    )
+    return StoredModel({}, "keras3", dict(contents.read(paths)), listed=listed)
+
+
+def _refuse_strays(paths: set[str]) -> None:
+    left = sorted(path for path in paths if _root(path) not in _STATES)
+    if left:
+        raise ModelLoadError(
+            "Expected the weights of a Sequential or functional model. This file has others, such "
+            f"as {left[0][:80]!r}, as a model of a class of its own leaves. {_SAVE}"
+        )
+
+
+def _root(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _layer_name(contents: Hdf5Contents, group: str) -> str:
+    name = contents.attribute(group, "name")
+    return name[:MAX_NAME_LENGTH] if isinstance(name, str) else ""
+
+
+def _legacy_order(contents: Hdf5Contents, root: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     order = []
-    for layer in _names(contents, "model_weights", "layer_names"):
-        group = _joined("model_weights", layer)
+    for layer in _names(contents, root, "layer_names"):
+        group = _joined(root, layer)
         if group not in contents.groups:
             raise _missing(layer)
         order.append((layer, _names(contents, group, "weight_names")))
     return tuple(order)
 
 
+def _legacy_weights(contents: Hdf5Contents, places: dict[str, str]) -> dict[str, np.ndarray]:
+    names = {path: name for name, path in places.items()}
+    return {names[path]: array for path, array in contents.read(list(names))}
+
+
 def _legacy_places(
-    contents: Hdf5Contents, order: tuple[tuple[str, tuple[str, ...]], ...]
+    contents: Hdf5Contents, order: tuple[tuple[str, tuple[str, ...]], ...], root: str
 ) -> dict[str, str]:
     """Where each weight is stored, by the name it goes by."""
     places: dict[str, str] = {}
     for layer, names in order:
         for name in names:
-            path = _joined("model_weights", layer, name)
+            path = _joined(root, layer, name)
             if path not in contents.tensors:
                 raise _missing(f"{layer}/{name}")
             places[f"{layer}/{name}"] = path

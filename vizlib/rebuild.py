@@ -428,7 +428,7 @@ def _is_network(layer: Any) -> bool:
 
 
 def _by_path(model: keras.Model, stored: StoredModel) -> _Match:
-    left = {path: array for path, array in stored.weights.items() if _is_weight(path)}
+    left = stored_paths(stored)
     matches: _Match = []
     missing: list[str] = []
     for path, variable in _paths(model, ""):
@@ -439,6 +439,16 @@ def _by_path(model: keras.Model, stored: StoredModel) -> _Match:
             matches.append((variable, left.pop(found), found))
     _refuse_unmatched(missing, list(left))
     return matches
+
+
+def weight_paths(model: keras.Model) -> dict[str, Any]:
+    """Every variable of a network by the path that a file of Keras 3 has it under."""
+    return dict(_paths(model, ""))
+
+
+def stored_paths(stored: StoredModel) -> dict[str, np.ndarray]:
+    """The weights of layers in a file of Keras 3, by path."""
+    return {path: array for path, array in stored.weights.items() if _is_weight(path)}
 
 
 def _is_weight(path: str) -> bool:
@@ -475,8 +485,7 @@ def _snake_case(name: str) -> str:
 
 def _by_order(architecture: Json, model: keras.Model, stored: StoredModel) -> _Match:
     layers = [(name, own) for name, own in _top_layers(architecture, model) if own]
-    groups = [(name, _kept(names)) for name, names in stored.legacy_order]
-    groups = [(name, names) for name, names in groups if names]
+    groups = stored_groups(stored)
     if len(groups) != len(layers):
         _refuse_unmatched(
             [name for name, _ in layers if name not in dict(groups)],
@@ -491,6 +500,12 @@ def _by_order(architecture: Json, model: keras.Model, stored: StoredModel) -> _M
         arrays = [(f"{group}/{name}", stored.weights[f"{group}/{name}"]) for name in names]
         matches += _within(own, arrays, names)
     return matches
+
+
+def stored_groups(stored: StoredModel) -> list[tuple[str, list[str]]]:
+    """Layers of a legacy file that have weights to restore, and the names of these, in order."""
+    groups = [(name, _kept(names)) for name, names in stored.legacy_order]
+    return [(name, names) for name, names in groups if names]
 
 
 def _kept(names: tuple[str, ...]) -> list[str]:

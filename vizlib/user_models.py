@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from vizlib.architectures import json_source, named, preprocessing_of, with_named_architecture
 from vizlib.confinement import run_confined
 from vizlib.errors import ModelLoadError
 from vizlib.model_files import ZIP_START, ModelSource, opened
-from vizlib.rebuild import model_from
+from vizlib.rebuild import model_from, rebuild
+from vizlib.vetting import vet
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A network whose weights came from one side and whose architecture from another.
+
+    Attributes
+    ----------
+    model : keras.Model
+    preprocess : str or None
+        What networks of its name are trained on; None where the architecture was JSON, or where
+        pictures are grey, as in no published network.
+    imagenet : bool
+        Whether its classes are those of ImageNet.
+    """
+
+    model: keras.Model
+    preprocess: str | None
+    imagenet: bool
 
 
 def load_model_file(source: ModelSource, *, trusted: bool = False) -> keras.Model:
@@ -35,6 +58,65 @@ def load_model_file(source: ModelSource, *, trusted: bool = False) -> keras.Mode
     if trusted:
         return _load_trusted(source)
     return model_from(run_confined(source))
+
+
+def load_weights_file(
+    source: ModelSource,
+    architecture: Any,
+    *,
+    classes: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> LoadedWeights:
+    """Load the weights of a file into an architecture that is given beside it.
+
+    Parameters
+    ----------
+    source : str, path, bytes or binary file
+        Weights alone, or a whole model, whose own architecture is not even read then.
+    architecture : str, path or bytes
+        A name in `vizlib.architectures.NETWORKS`, or JSON that ``model.to_json()`` gave.
+    classes : int, optional
+        How many there are; by default as many as the file has.
+    size : (height, width), optional
+        Pixels of the input, where a name leaves them open.
+
+    Raises
+    ------
+    UnsafeModelError
+        If the JSON asks for code to be run, or the weights for other files.
+    ModelLoadError
+        If one of the two cannot be read, or they do not fit together.
+    """
+    name = named(architecture)
+    if name is None:
+        described = run_confined(json_source(architecture), "architecture")
+        stored = replace(run_confined(source, "weights"), config=described.config)
+        found = LoadedWeights(model_from(stored), None, imagenet=False)
+    else:
+        stored, imagenet = with_named_architecture(run_confined(source, "weights"), name, size)
+        model = rebuild(vet(stored.config), stored)
+        colour = model.inputs[0].shape[-1] == 3
+        found = LoadedWeights(model, preprocessing_of(name) if colour else None, imagenet)
+    _check_classes(found.model, classes)
+    return found
+
+
+def _check_classes(model: keras.Model, wanted: int | None) -> None:
+    if wanted is None:
+        return
+    shapes = [one.shape for one in keras.tree.flatten(model.outputs)]
+    units = [shape[-1] for shape in shapes if all(side == 1 for side in shape[1:-1])]
+    if not units:
+        raise ModelLoadError(
+            f"Expected the weights of a classifier, because classes={wanted} is given. Received "
+            "those of a network without its head. Leave classes out to look at its layers."
+        )
+    # A single unit tells two classes apart.
+    if wanted not in units and not (wanted == 2 and 1 in units):
+        raise ModelLoadError(
+            f"Expected weights for {wanted} classes, because classes={wanted} is given. Received "
+            f"weights for {' or '.join(map(str, units))}. Leave classes out to take it from them."
+        )
 
 
 def _load_trusted(source: ModelSource) -> keras.Model:

@@ -17,11 +17,15 @@ import h5py
 import keras
 import numpy as np
 
+from vizlib.budgets import MAX_INPUT_SIDE
+from vizlib.checks import checked_integer, checked_size
 from vizlib.convnet import ConvNet
 from vizlib.downloads import Progress, cache_folder, fetch, find_in_package_index, store
-from vizlib.errors import ModelLoadError, WeightsUnavailableError
+from vizlib.errors import InvalidArgumentError, ModelLoadError, WeightsUnavailableError
+from vizlib.inspection import recommended_preprocessing
+from vizlib.labels import LabelSource
 from vizlib.model_files import ModelSource
-from vizlib.user_models import load_model_file
+from vizlib.user_models import LoadedWeights, load_model_file, load_weights_file
 
 _HERE = Path(__file__).parent
 _KERAS_HOST = "https://storage.googleapis.com"
@@ -72,22 +76,44 @@ def available_convnets() -> tuple[str, ...]:
 def load_convnet(
     source: ModelSource,
     *,
+    architecture: str | os.PathLike[str] | bytes | None = None,
+    classes: int | None = None,
     preprocess: str | None = None,
-    labels: Sequence[str] | None = None,
+    labels: LabelSource | None = None,
     input_size: int | tuple[int, int] | None = None,
     output: int | str | None = None,
     other_inputs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     trusted: bool = False,
 ) -> ConvNet:
-    """Load a network by name, or from a user's own model file.
+    """Load a network by name, from a user's own model file, or from weights and an architecture.
 
     Parameters
     ----------
     source : str, path, bytes or binary file object
-        A name in `available_convnets`, or a ``.keras`` or ``.h5`` file.
-    preprocess, labels, input_size, output, other_inputs
-        As for `ConvNet`. A network of the zoo brings the first two with it.
+        A name in `available_convnets`, a ``.keras`` or ``.h5`` file, or, with ``architecture``, a
+        file of weights.
+    architecture : str, path or bytes, optional
+        For weights alone, as ``model.save_weights`` and `keras.applications` give them: whose they
+        are. The name of any network of `keras.applications` in lower case (``"resnet50v2"``), or
+        what ``model.to_json()`` gives, as the path of a ``.json`` file, as text or bytes. A whole
+        model may be given too: its weights are taken, and its own architecture is not read.
+
+        For a name, the shapes in the file tell what follows the base: nothing, the network's own
+        head, or global pooling or flattening and one dense layer, whether the base's layers stand
+        in the model or in a model inside it. What a file does not hold is taken to be usual: an
+        average where the file does not list its poolings, a softmax for several units and a sigmoid
+        for one (on which the logits do not rest), and photos that are square.
+    classes : int, optional
+        How many classes the weights are expected to have. Taken from them by default.
+    preprocess : str, optional
+        A key of `PREPROCESSINGS`. A network of the zoo brings it with it, and so do weights with
+        the name of their network; of a user's file it is what the network itself tells: see
+        `inspect_preprocessing`, which says when that is a guess.
+    labels, input_size, output, other_inputs
+        As for `ConvNet`. A network of the zoo brings its labels with it, and so do ImageNet
+        weights with the name of their network. By name, a network is built for ``input_size``: by
+        default its usual size, or where a flattening head asks for another, a multiple of 32.
     progress : callable, optional
         ``progress(done, total)`` in bytes while weights are downloaded; raising cancels.
     trusted : bool
@@ -100,40 +126,81 @@ def load_convnet(
 
     Raises
     ------
+    InvalidArgumentError
+        If the architecture is not known, or options do not go together.
     WeightsUnavailableError
         If pretrained weights cannot be had; the message says where to put them by hand.
     ModelLoadError
-        If the file cannot be opened; `UnsafeModelError` if it asks for code to be run.
+        If the file cannot be opened, or weights and architecture do not fit together;
+        `UnsafeModelError` if it asks for code to be run.
     UnsupportedModelError
         If the model is not an image network.
     """
     name = source.lower() if isinstance(source, str) else ""
+    _check_together(name, architecture, classes, trusted)
     if name in ZOO:
         known = ZOO[name]
         model = known.build(known.fetch(progress))
         preprocess = preprocess or known.preprocess
         labels = known.labels() if labels is None and known.labels else labels
         input_size = input_size or known.input_size
+    elif architecture is not None:
+        found = _load_weights(source, architecture, classes, input_size)
+        model, preprocess = found.model, preprocess or found.preprocess
+        labels = imagenet_labels() if labels is None and found.imagenet else labels
     else:
-        model, name = _load_user_model(source, trusted)
-    return ConvNet(
+        _check_there(source)
+        model = load_model_file(source, trusted=trusted)
+    convnet = ConvNet(
         model,
         preprocess=preprocess or "raw",
         labels=labels,
-        name=name,
+        name=name if name in ZOO else _name_of(source),
         input_size=input_size,
         output=output,
         other_inputs=other_inputs,
     )
+    return convnet if preprocess else convnet.reading(recommended_preprocessing(convnet))
 
 
-def _load_user_model(source: ModelSource, trusted: bool) -> tuple[keras.Model, str]:
+def _check_together(name: str, architecture: Any, classes: int | None, trusted: bool) -> None:
+    if classes is not None:
+        checked_integer("classes", classes, low=1)
+    if architecture is None and classes is not None:
+        raise InvalidArgumentError(
+            "Expected classes together with architecture, for a file of weights. Received "
+            f"classes={classes} alone: other sources say themselves how many classes they have. "
+            "Leave it out."
+        )
+    if architecture is not None and name in ZOO:
+        raise InvalidArgumentError(
+            f"Expected a file of weights to go with architecture. Received: {name!r}, the name of "
+            "a network that brings its own. Leave architecture out."
+        )
+    if architecture is not None and trusted:
+        raise InvalidArgumentError(
+            "Expected trusted=True for whole models only. Received architecture with it, by which "
+            "nothing in a file is run. Leave one of the two out."
+        )
+
+
+def _load_weights(
+    source: ModelSource, architecture: Any, classes: int | None, input_size: Any
+) -> LoadedWeights:
+    _check_there(source)
+    size = input_size and checked_size("input_size", input_size, high=MAX_INPUT_SIDE)
+    return load_weights_file(source, architecture, classes=classes, size=size)
+
+
+def _check_there(source: ModelSource) -> None:
     if isinstance(source, str) and Path(source).name == source and not _exists(source):
         raise ModelLoadError(
             f"Expected a file or one of {', '.join(ZOO)}. Received: {source!r}, which is neither."
         )
-    model = load_model_file(source, trusted=trusted)
-    return model, Path(source).stem if isinstance(source, str | os.PathLike) else model.name
+
+
+def _name_of(source: ModelSource) -> str | None:
+    return Path(source).stem if isinstance(source, str | os.PathLike) else None
 
 
 def _exists(path: str) -> bool:
@@ -213,8 +280,11 @@ def _application(
 
     def build(weights: Path) -> keras.Model:
         try:
+            # Keras adds a rescaling that its weights need only where it fetches them itself.
+            if architecture.startswith("EfficientNetB"):
+                return load_weights_file(weights, architecture.lower()).model
             return getattr(keras.applications, architecture)(weights=str(weights))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, ModelLoadError) as error:
             raise WeightsUnavailableError(
                 f"{weights} could not be read as weights of {architecture}: {error}. "
                 "It may be damaged: delete it and try again."

@@ -5,10 +5,12 @@
 
 Writes one model file, and one `.npz` with inputs and outputs, for each function of `MODELS`. Files
 of versions before 2.13 are written by this one and then rewritten (`REWRITTEN`) the way those wrote
-them.
+them. With the argument `weights` it takes the model files as they are and writes, into the folder
+`weights`, the weights alone of those in `WEIGHTS`, in both layouts, and the architecture as JSON.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import h5py
@@ -228,6 +230,19 @@ REWRITTEN = {
 }
 
 
+WEIGHTS = ("partly_frozen_base", "nested_functional", "augmented", "slashes")
+
+
+def weights_alone():
+    """As `save_weights` and `to_json` give them; inputs and outputs are those of the model."""
+    for name in WEIGHTS:
+        keras.backend.clear_session()
+        model = keras.models.load_model(HERE / f"{name}.h5", compile=False)
+        for suffix in (".h5", ".weights.h5"):
+            model.save_weights(HERE / "weights" / f"{name}{suffix}")
+        (HERE / "weights" / f"{name}.json").write_text(model.to_json() + "\n")
+
+
 def randomise(model):
     random = np.random.default_rng(3)
     for weight in model.weights:
@@ -272,4 +287,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    weights_alone() if "weights" in sys.argv[1:] else main()
