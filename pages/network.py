@@ -3,7 +3,9 @@
 import numpy as np
 import streamlit as st
 
-from pages.ui import computing, controls, selection
+import vizlib
+from pages.ui import computing, controls, networks, selection
+from pages.ui.wording import as_written
 
 TOP = 5
 
@@ -21,6 +23,7 @@ def show() -> None:
     with right:
         show_answer(chosen)
     show_input(chosen)
+    show_preprocessing(chosen)
     show_layers(chosen)
 
 
@@ -29,7 +32,7 @@ def show_photo(chosen: selection.Selection) -> None:
         chosen.picture, width="stretch", output_format="PNG", alt=f"Photo: {chosen.photo.title}"
     )
     height, width = chosen.image.shape[:2]
-    st.caption(f"{chosen.photo.title}, {width} x {height} pixels")
+    st.caption(f"{as_written(chosen.photo.title, longest=60)}, {width} x {height} pixels")
 
 
 def show_answer(chosen: selection.Selection) -> None:
@@ -45,7 +48,8 @@ def show_answer(chosen: selection.Selection) -> None:
     probabilities = computing.scores(chosen.network.key, chosen.photo.key, chosen)
     for index in np.argsort(-probabilities, kind="stable")[:TOP]:
         share = float(probabilities[index])
-        st.progress(min(1.0, max(0.0, share)), text=f"{convnet.label(int(index))} · {share:.1%}")
+        label = as_written(convnet.label(int(index)))
+        st.progress(min(1.0, max(0.0, share)), text=f"{label} · {share:.1%}")
 
 
 def show_input(chosen: selection.Selection) -> None:
@@ -86,6 +90,53 @@ def _ranges(values: np.ndarray, *, reverse: bool) -> list[dict[str, object]]:
         }
         for i, name in enumerate(names)
     ]
+
+
+def show_preprocessing(chosen: selection.Selection) -> None:
+    st.subheader("Is it read the right way?", anchor=False)
+    report = computing.preprocessing(chosen.network.key, chosen.photo.key, chosen)
+    used = chosen.convnet.preprocess
+    if not chosen.network.own:
+        st.caption(
+            f"This network was trained with `{used}`: that is known. For comparison, what it would "
+            "say of the same photo prepared in other ways. It often stays plausible."
+        )
+    elif report.recommended != used:
+        st.warning(_contradiction(report, used), icon=":material/warning:")
+    elif report.certain:
+        st.success(report.reason, icon=":material/check:")
+    else:
+        st.warning(
+            f"`{used}` is a guess. {report.reason} Compare what it says of a photo that you know.",
+            icon=":material/help:",
+        )
+    for column, reading in zip(st.columns(5), report.readings, strict=False):
+        with column.container(border=True):
+            show_reading(reading, used=reading.preprocess == used, own=chosen.network.own)
+    more = [sentence for sentence in report.evidence if sentence != report.reason]
+    if chosen.network.own and more:
+        st.caption("Found besides: " + " ".join(more))
+
+
+def _contradiction(report: vizlib.PreprocessingReport, used: str) -> str:
+    strength = "shows" if report.certain else "rather suggests"
+    return (
+        f"The network is read as `{used}`, but it {strength} `{report.recommended}`. "
+        f"{report.reason}"
+    )
+
+
+def show_reading(reading: vizlib.Reading, *, used: bool, own: bool) -> None:
+    name, (low, high) = reading.preprocess, reading.received
+    st.markdown(f"**`{name}`**" + (" · in use" if used else ""))
+    if reading.prediction is not None:
+        label = as_written(reading.prediction.label)
+        st.markdown(f"{label} · {reading.prediction.probability:.1%}")
+    st.caption(f"First learned layer receives {low:.3g} to {high:.3g}")
+    if own and not used:
+        st.button(
+            f"Read it as {name}", key=f"read_as:{name}", on_click=networks.read_as, args=[name]
+        )
 
 
 def show_layers(chosen: selection.Selection) -> None:

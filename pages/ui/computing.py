@@ -19,6 +19,14 @@ def scores(network_key: str, image_key: str, _selected: Selection) -> np.ndarray
     return _selected.convnet.predict(_selected.image)
 
 
+@st.cache_resource(max_entries=32, show_spinner="Reading the photo in every way …")
+def preprocessing(
+    network_key: str, image_key: str, _selected: Selection
+) -> vizlib.PreprocessingReport:
+    """Which preprocessing suits the network, and what it says under each."""
+    return vizlib.inspect_preprocessing(_selected.convnet, _selected.image)
+
+
 @st.cache_resource(max_entries=16, show_spinner="Running the network …")
 def maps(network_key: str, image_key: str, layer: str, _selected: Selection) -> np.ndarray:
     """Maps of one layer."""
@@ -79,6 +87,6 @@ def heatmap(
     class_index: int,
     _selected: Selection,
 ) -> vizlib.Heatmap:
-    """Heatmap of one class."""
+    """Heatmap of one class; ``layer`` is empty for methods that look at pixels."""
     explain = vizlib.HEATMAP_METHODS[method]
-    return explain(_selected.convnet, _selected.image, class_index=class_index, layer=layer)
+    return explain(_selected.convnet, _selected.image, class_index=class_index, layer=layer or None)

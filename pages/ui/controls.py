@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
+from pages.ui.wording import as_written
 
 COLORMAPS = vizlib.render.SEQUENTIAL
 
@@ -67,7 +68,7 @@ def choose_signed_colormap(*, key: str) -> str:
 def side_by_side(pictures: list[tuple[np.ndarray, str]]) -> None:
     """Show pictures of one size beside each other, each with its title."""
     for column, (picture, title) in zip(st.columns(len(pictures)), pictures, strict=True):
-        column.image(picture, title, width="stretch", output_format="PNG", alt=title)
+        column.image(picture, as_written(title), width="stretch", output_format="PNG", alt=title)
 
 
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 import vizlib
+from pages.ui.wording import as_written
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except vizlib.VizlibError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(as_written(str(error)), icon=":material/error:")
     except MemoryError:
         st.error(
             "There is not enough memory for this. Choose a smaller picture, fewer channels or a "
@@ -25,7 +26,7 @@ def told() -> Iterator[None]:
     # A fault of ours, or of a model nobody thought of. The log has the rest.
     except Exception as error:
         logging.getLogger(__name__).exception("While drawing a page")
-        st.error(unexpected(error), icon=":material/error:")
+        st.error(as_written(unexpected(error)), icon=":material/error:")
 
 
 def unexpected(error: Exception) -> str:

@@ -12,6 +12,7 @@ import streamlit as st
 
 import vizlib
 from pages.ui import errors
+from pages.ui.wording import as_written
 
 Progress = Callable[[int, int], None]
 
@@ -172,7 +173,7 @@ def show(slot: str) -> None:
     if not job.finished:
         _running(slot)
     elif job.error:
-        st.error(job.error, icon=":material/error:")
+        st.error(as_written(job.error), icon=":material/error:")
     elif job.cancelled:
         st.info("Cancelled. Nothing that was made before is lost.", icon=":material/cancel:")
 

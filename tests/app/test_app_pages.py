@@ -221,6 +221,27 @@ def value_range(app) -> tuple[float, float]:
     return tuple(float(x) for x in re.search(r"from (\S+) to (\S+?)\.(?:\s|$)", text).groups())
 
 
+def test_every_method_has_its_picture_and_its_words(dashboard):
+    app = dashboard("heatmaps")
+    choice = app.selectbox(key="heatmap_method")
+    assert choice.options == list(vizlib.HEATMAP_METHODS)
+    seen = set()
+    for method in choice.options:
+        app.selectbox(key="heatmap_method").set_value(method).run()
+        assert not app.exception
+        seen.add(pictures(app)[1])
+        explained = vizlib.HEATMAP_METHODS[method].__doc__.splitlines()[0]
+        assert explained in captions(app)
+        layered = method in vizlib.LAYER_METHODS
+        keys = [box.key for box in app.selectbox]
+        assert ("heatmap_layer:cats-vs-dogs" in keys) == layered
+        where = "conv4, 4 x 4" if layered else "input, 32 x 32"
+        assert any(f"{method} of {where}" in text for text in captions(app))
+        assert ("fails the sanity checks" in sentences(app)) == (method.startswith("Guided"))
+    # Of two classes of one unit, each is all that there is to compare with.
+    assert len(seen) == len({*choice.options} - {"Finer-CAM"})
+
+
 def test_one_sigmoid_unit_has_two_classes_with_opposite_maps(dashboard):
     app = dashboard("heatmaps")
     choice = app.selectbox(key="class:cats-vs-dogs:cat-and-dog")

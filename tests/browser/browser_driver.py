@@ -1,9 +1,14 @@
 """What a visitor does, and what tests look at."""
 
 import base64
+import contextlib
 import io
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -47,6 +52,43 @@ class Visitor:
         """Exceptions in the page, sentences about unexpected failures, errors in the console."""
         boxes = self.page.locator("[data-testid=stException]").all_inner_texts()
         return self._errors + boxes + [text for text in self.alerts() if "unexpectedly" in text]
+
+    def forgive(self, part: str) -> None:
+        """Leave out what the console has said so far of one kind."""
+        self._errors = [text for text in self._errors if part not in text]
+
+    def refusals(self) -> Locator:
+        """What is told beside the controls, where a file has been refused."""
+        return self.page.locator("[data-testid=stSidebar] [data-testid=stAlert]")
+
+    def uploader(self, label: str) -> Locator:
+        return self.page.locator("[data-testid=stFileUploader]").filter(has_text=label)
+
+    def upload(self, label: str, file: object) -> None:
+        """Give a file, a path or Playwright's payload, to an uploader; waits until it is sent."""
+        with self.page.expect_response(
+            lambda answer: "/upload_file/" in answer.url and answer.request.method == "PUT"
+        ):
+            self.uploader(label).locator("input[type=file]").set_input_files(file)
+
+    def remove(self, label: str) -> None:
+        """Take back what was uploaded."""
+        self.uploader(label).get_by_role("button", name="Remove ").click()
+        self.refusals().wait_for(state="detached")
+
+    def sidebar(self) -> str:
+        return self.page.locator("[data-testid=stSidebar]").inner_text()
+
+    def outside(self) -> list[str]:
+        """Pictures, links and frames of other hosts in the page."""
+        return self.page.locator("[src], [href]").evaluate_all(
+            "all => all.map(one => one.src || one.href)"
+            ".filter(url => /^(https?:)?\\/\\//.test(url) && !url.startsWith(location.origin))"
+        )
+
+    def bars(self) -> list[str]:
+        """Class names and probabilities, most likely first."""
+        return self.page.locator("[data-testid=stMain] [data-testid=stProgress]").all_inner_texts()
 
     def go(self, name: str) -> "Visitor":
         self.page.get_by_role("link", name=name, exact=True).click()
@@ -122,3 +164,82 @@ class Visitor:
 
     def shoot(self) -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
+
+
+# The server's own process, as Linux tells of it.
+
+
+def children_of(process: int) -> set[int]:
+    found: set[int] = set()
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found.update(map(int, (thread / "children").read_text().split()))
+    return found
+
+
+def command_of(process: int) -> str:
+    """How a process was started; nothing if it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    return ""
+
+
+def process_of(server: str) -> int:
+    """Of a server that these tests have started: its number among the processes."""
+    port = server.rpartition(":")[2]
+    found = [c for c in children_of(os.getpid()) if f"--server.port={port} " in command_of(c)]
+    return found[0]
+
+
+def readers_of(process: int) -> set[int]:
+    """The children in which a server reads model files."""
+    return {child for child in children_of(process) if "answer_as_child" in command_of(child)}
+
+
+def resident_bytes(process: int) -> int:
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what no page tells."""
+    deadline = time.monotonic() + MILLISECONDS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+class HeldReaders:
+    """Stops every reader of a server as soon as it starts."""
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._held: set[int] = set()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.002):
+            for reader in readers_of(self._process) - self._held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(reader, signal.SIGSTOP)
+                    self._held.add(reader)
+
+    def wait_for(self, count: int = 1) -> None:
+        wait_until(lambda: len(self._held & readers_of(self._process)) >= count)
+
+    def let_go(self) -> None:
+        self._over.set()
+        self._watcher.join()
+        for reader in self._held & readers_of(self._process):
+            os.kill(reader, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def held_readers(server: str) -> Iterator[HeldReaders]:
+    """Make reading a model file take as long as the block."""
+    held = HeldReaders(process_of(server))
+    try:
+        yield held
+    finally:
+        held.let_go()

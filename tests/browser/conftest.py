@@ -50,13 +50,19 @@ def browser_type_launch_args(chromium: str) -> dict:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Run `streamlit run dashboard.py` on a free port, without any downloaded weights."""
+    """Run `streamlit run dashboard.py` on a free port, without any downloaded weights.
+
+    What it writes goes to the folder, temporary files to ``temporary`` in it.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "dashboard.py"]
     options = [f"--server.port={port}", "--server.headless=true", "--server.address=127.0.0.1"]
-    environment = os.environ | {"KERAS_HOME": str(folder / "keras"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    folders = {"KERAS_HOME": str(folder / "keras"), "TMPDIR": str(temporary)}
+    environment = os.environ | folders | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, *options], cwd=ROOT, env=environment, stdout=log, stderr=log
@@ -83,8 +89,13 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("server")) as address:
+def server_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_folder) -> Iterator[str]:
+    with serving(server_folder) as address:
         yield address
 
 

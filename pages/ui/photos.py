@@ -1,0 +1,120 @@
+"""Choosing a photo: one of the samples, an upload or the camera."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageOps
+
+import vizlib
+from pages.ui import links
+from pages.ui.tiles import Tiles, pick_tile
+
+_SAMPLES = Path(__file__).parents[2] / "sample_images"
+_THUMBNAIL = 96
+_LONGEST_SIDE_SHOWN = 960
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo, a key that names its content, and a copy no larger than a page shows."""
+
+    key: str
+    title: str
+    image: np.ndarray
+    small: np.ndarray
+
+
+def choose() -> Photo | None:
+    """Draw the controls; None while nothing is chosen."""
+    source = st.segmented_control(
+        "Photo",
+        ["Samples", "Upload", "Camera"],
+        default="Samples",
+        required=True,
+        key="photo_from",
+    )
+    if source == "Samples":
+        return _sample()
+    if source == "Upload":
+        given = st.file_uploader(
+            "Photo file", type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
+        )
+    else:
+        given = st.camera_input("Take a photo")
+    if given is None:
+        return None
+    content = given.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    return Photo(digest, given.name, *_uploaded(digest, content))
+
+
+# A file of some kilobytes can be a photo of 150 MB, so no more of them than one goes back and forth
+# between.
+@st.cache_resource(max_entries=2, show_spinner=False, scope="session")
+def _uploaded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    image = vizlib.load_image(_content)
+    return image, _small(image)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    image = vizlib.load_image(_content)
+    return image, _small(image)
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    if max(image.shape[:2]) <= _LONGEST_SIDE_SHOWN:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((_LONGEST_SIDE_SHOWN, _LONGEST_SIDE_SHOWN))
+    return np.asarray(picture)
+
+
+def _sample() -> Photo:
+    names = [path.stem for path in _sample_files()]
+    links.follow("sample", names)
+    name = st.selectbox("Sample photo", names, format_func=_title, key="sample")
+    links.keep("sample", name, names)
+
+    def pick(index: int) -> None:
+        st.session_state["sample"] = names[index]
+
+    pick_tile(
+        _thumbnails(),
+        key="samples",
+        selected=names.index(name),
+        on_pick=pick,
+        alt="Sample photos to choose from: " + ", ".join(_title(n) for n in names),
+    )
+    path = next(path for path in _sample_files() if path.stem == name)
+    return Photo(name, _title(name), *_decoded(name, path.read_bytes()))
+
+
+def _title(name: str) -> str:
+    return name.replace("-", " ").capitalize()
+
+
+@st.cache_resource(show_spinner=False)
+def _sample_files() -> list[Path]:
+    files = sorted(p for p in _SAMPLES.iterdir() if p.suffix in {".jpg", ".png"})
+    return sorted(files, key=lambda path: path.stem != "cat-and-dog")
+
+
+@st.cache_resource(show_spinner=False)
+def _thumbnails() -> Tiles:
+    squares = [_square(vizlib.load_image(path)) for path in _sample_files()]
+    return Tiles(
+        png=vizlib.render.to_png(vizlib.render.montage(squares, columns=4, gap=0)),
+        columns=4,
+        height=_THUMBNAIL,
+        width=_THUMBNAIL,
+        gap=0,
+        labels=[_title(path.stem) for path in _sample_files()],
+    )
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+    return np.asarray(ImageOps.fit(Image.fromarray(image), (_THUMBNAIL, _THUMBNAIL)))
