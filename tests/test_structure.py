@@ -31,7 +31,15 @@ PUBLIC = {
     *("InvalidArgumentError", "ModelLoadError", "UnknownLayerError", "UnreadableImageError"),
     *("UnsafeModelError", "UnsupportedModelError", "VizlibError", "WeightsUnavailableError"),
     *("activations", "available_convnets", "channel_strength", "dead_channels"),
-    *("filter_patterns", "grad_cam", "load_convnet", "load_image", "render"),
+    *(
+        "FilterAtlas",
+        "filter_atlas",
+        "filter_patterns",
+        "grad_cam",
+        "load_convnet",
+        "load_image",
+        "render",
+    ),
     *(
         "available_architectures",
         "inspect_preprocessing",

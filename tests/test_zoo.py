@@ -34,6 +34,7 @@ from vizlib import (
     downloads,
     zoo,
 )
+from vizlib.cache import weights_folder
 
 PHOTOS = Path(__file__).parent.parent / "sample_images"
 APPLICATIONS = [name for name, net in ZOO.items() if net.origin == "keras.applications"]
@@ -229,8 +230,8 @@ def test_the_table_agrees_with_keras(name, monkeypatch, server):
     with scope, pytest.raises(Asked) as asked:
         getattr(keras.applications, net.title)(weights="imagenet")
     file, origin, folder, digest = asked.value.args
-    assert net.file() == downloads.cache_folder() / file
-    assert folder == downloads.cache_folder().name
+    assert net.file() == weights_folder() / file
+    assert folder == weights_folder().name
     assert net.input_size == (sizes[0], sizes[0])
 
     received = {}
@@ -371,7 +372,7 @@ def full_disk(monkeypatch) -> None:
         file.write = write
         return file
 
-    monkeypatch.setattr(downloads.tempfile, "NamedTemporaryFile", made)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", made)
 
 
 def test_a_full_disk(server, cache, monkeypatch):
@@ -425,7 +426,7 @@ def test_storing_is_at_once_or_not_at_all(cache, monkeypatch):
 
 def test_the_cache_is_the_one_of_keras(monkeypatch):
     monkeypatch.delenv("KERAS_HOME", raising=False)
-    assert downloads.cache_folder() == Path("~/.keras/models").expanduser()
+    assert weights_folder() == Path("~/.keras/models").expanduser()
 
 
 # A network of keras.applications from beginning to end.

@@ -3,6 +3,7 @@
 from vizlib import faithfulness, render
 from vizlib.activations import activations, channel_strength, dead_channels
 from vizlib.architectures import available_architectures
+from vizlib.atlas import FilterAtlas, filter_atlas
 from vizlib.attributions import (
     gradient_times_input,
     guided_backprop,
@@ -52,6 +53,7 @@ __all__ = [
     "PREPROCESSINGS",
     "ZOO",
     "ConvNet",
+    "FilterAtlas",
     "FilterPatterns",
     "Heatmap",
     "InvalidArgumentError",
@@ -75,6 +77,7 @@ __all__ = [
     "dead_channels",
     "eigen_cam",
     "faithfulness",
+    "filter_atlas",
     "filter_patterns",
     "finer_cam",
     "grad_cam",

@@ -7,7 +7,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +16,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vizlib.cache import written_at_once
 from vizlib.errors import WeightsUnavailableError
 
 #: ``progress(done, total)``; raising from it cancels.
@@ -25,11 +25,6 @@ Progress = Callable[[int, int], None]
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
 _DEFAULT_INDEX = "https://pypi.org/simple"
-
-
-def cache_folder() -> Path:
-    """Folder in which Keras keeps pretrained weights, ``~/.keras/models`` unless configured."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
 
 
 def fetch(
@@ -107,7 +102,7 @@ def _index_url() -> str:
 def _download(
     url: str, destination: Path, *, digest: str | None, progress: Progress | None
 ) -> None:
-    with _written_at_once(destination) as file:
+    with written_at_once(destination) as file:
         with _opened(url) as response:
             total = int(response.headers.get("Content-Length") or 0)
             done = 0
@@ -132,18 +127,6 @@ def _opened(url: str) -> Iterator[Any]:
         yield response
 
 
-@contextlib.contextmanager
-def _written_at_once(destination: Path) -> Iterator[Any]:
-    # Beside the destination: only within one file system is a rename at once.
-    file = tempfile.NamedTemporaryFile(dir=destination.parent, delete=False)  # noqa: SIM115
-    try:
-        with file:
-            yield file
-        Path(file.name).replace(destination)
-    finally:
-        Path(file.name).unlink(missing_ok=True)
-
-
 def store(destination: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write(file)`` make a cached file that appears only once it is complete.
 
@@ -154,7 +137,7 @@ def store(destination: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with _written_at_once(destination) as file:
+        with written_at_once(destination) as file:
             write(file)
     except OSError as error:
         raise WeightsUnavailableError(f"Cannot write {destination}: {_reason(error)}.") from error

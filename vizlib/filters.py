@@ -144,7 +144,7 @@ def filter_patterns(
     """
     info = convnet.layer(layer)
     chosen = _checked_channels(channels, info)
-    made = _recipe(recipe)
+    made = recipe_named(recipe)
     shape = (
         *checked_size("size", convnet.input_size if size is None else size, high=MAX_SIDE),
         convnet.input_channels,
@@ -211,7 +211,7 @@ def _climb(
 
 def _step(convnet: ConvNet, layer: str, recipe: str, shape: tuple[int, ...]) -> Any:
     """One compiled step of ascent, traced once for each layer, recipe and batch shape."""
-    made = _recipe(recipe)
+    made = recipe_named(recipe)
 
     def step(pixels: Any, channels: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -382,7 +382,14 @@ def _ticker(progress: Progress | None, before: int, total: int) -> Callable[[int
     return lambda done: progress(before + done, total)
 
 
-def _recipe(name: str) -> FilterRecipe:
+def recipe_named(name: str) -> FilterRecipe:
+    """Find a recipe in `FILTER_RECIPES`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        With all names, if there is none of this name.
+    """
     if name not in FILTER_RECIPES:
         raise InvalidArgumentError(
             f"Expected recipe to be one of {', '.join(FILTER_RECIPES)}. Received: {name!r}."

