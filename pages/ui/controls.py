@@ -1,6 +1,7 @@
 """Controls and pictures that several pages share."""
 
 import io
+from collections import Counter
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,14 @@ def choose_layer(convnet: vizlib.ConvNet, *, key: str, default: str) -> vizlib.L
 def layer_title(layer: vizlib.LayerInfo) -> str:
     """Name, size and kind of a layer in one line."""
     return f"{layer.name}  ·  {' x '.join(map(str, layer.shape))}  ·  {layer.kind}"
+
+
+def class_titles(convnet: vizlib.ConvNet, probabilities: np.ndarray) -> list[str]:
+    """Name and probability of each class, and its number where two have the same name."""
+    names = [convnet.label(i) for i in range(convnet.classes)]
+    times = Counter(names)
+    unique = [name if times[name] == 1 else f"{name} ({i})" for i, name in enumerate(names)]
+    return [f"{name}  ·  {p:.1%}" for name, p in zip(unique, probabilities, strict=True)]
 
 
 def choose_colormap(

@@ -152,11 +152,49 @@ def start(slot: str, job: Job, compute: Callable[[Progress], Any]) -> None:
     queue().submit(job, compute)
 
 
+def result(slot: str, job: Job, compute: Callable[[Progress], Any]) -> Any | None:
+    """Find the result of a computation that begins by itself; None while it is shown at work.
+
+    What was cancelled or has failed is begun again only when the visitor says so.
+    """
+    found = queue().result(job.key)
+    if found is not None:
+        return found
+    latest = _own_jobs().get(slot)
+    stopped = asked(slot, job.key) and bool(latest.cancelled or latest.error)
+    if not stopped:
+        start(slot, job, compute)
+    show(slot)
+    if (
+        stopped
+        and latest.finished
+        and st.button("Try again", key=f"{slot}_again", icon=":material/refresh:")
+    ):
+        start(slot, job, compute)
+        st.rerun()
+    return None
+
+
+def share(progress: Progress, number: int, count: int) -> Progress:
+    """Progress of one of several parts, as progress of the whole."""
+
+    def tell(done: int, total: int) -> None:
+        progress(number * total + done, count * total)
+
+    return tell
+
+
 def clear(slot: str) -> None:
     """Cancel and forget the visitor's job in a slot, if there is one."""
     previous = _own_jobs().pop(slot, None)
     if previous is not None:
         previous.cancel()
+
+
+def asked(slot: str, key: Hashable) -> bool:
+    """Whether the latest job in a slot of this visitor has this key."""
+    job = _own_jobs().get(slot)
+    return job is not None and job.key == key
 
 
 def running(slot: str) -> bool:

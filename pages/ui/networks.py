@@ -33,21 +33,32 @@ def choose() -> Network | None:
     name = st.selectbox(
         "Network",
         [*names, OWN],
-        format_func=_network_title,
+        format_func=title,
         key="network",
         help="Bundled networks open at once. Others fetch their weights first, if you say so.",
     )
     links.keep("network", name, names)
     if name == OWN:
         return _own_network()
-    known = vizlib.ZOO[name]
-    if not known.file().exists() and not _fetched(name):
+    if name not in at_hand() and not _fetched(name):
         return None
+    return named(name)
+
+
+def at_hand() -> list[str]:
+    """Networks of the zoo whose weights are on this computer."""
+    return [name for name in vizlib.available_convnets() if vizlib.ZOO[name].file().exists()]
+
+
+def named(name: str) -> Network:
+    """Load a network of the zoo."""
+    known = vizlib.ZOO[name]
     with st.spinner(f"Loading {known.title} …"):
         return Network(name, known.title, _zoo_network(name))
 
 
-def _network_title(name: str) -> str:
+def title(name: str) -> str:
+    """What menus call a network."""
     if name == OWN:
         return "Your own model …"
     known = vizlib.ZOO[name]

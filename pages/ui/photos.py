@@ -1,7 +1,9 @@
 """Choosing a photo: one of the samples, an upload or the camera."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,20 +58,21 @@ def choose() -> Photo | None:
 @st.cache_resource(max_entries=2, show_spinner=False, scope="session")
 def _uploaded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
     image = vizlib.load_image(_content)
-    return image, _small(image)
+    return image, reduced(image, _LONGEST_SIDE_SHOWN)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
     image = vizlib.load_image(_content)
-    return image, _small(image)
+    return image, reduced(image, _LONGEST_SIDE_SHOWN)
 
 
-def _small(image: np.ndarray) -> np.ndarray:
-    if max(image.shape[:2]) <= _LONGEST_SIDE_SHOWN:
+def reduced(image: np.ndarray, longest: int) -> np.ndarray:
+    """Make a photo smaller, if its longer side has more pixels than this."""
+    if max(image.shape[:2]) <= longest:
         return image
     picture = Image.fromarray(image)
-    picture.thumbnail((_LONGEST_SIDE_SHOWN, _LONGEST_SIDE_SHOWN))
+    picture.thumbnail((longest, longest))
     return np.asarray(picture)
 
 
@@ -89,8 +92,16 @@ def _sample() -> Photo:
         on_pick=pick,
         alt="Sample photos to choose from: " + ", ".join(_title(n) for n in names),
     )
-    path = next(path for path in _sample_files() if path.stem == name)
-    return Photo(name, _title(name), *_decoded(name, path.read_bytes()))
+    return samples()[name]()
+
+
+def samples() -> dict[str, Callable[[], Photo]]:
+    """What opens each sample photo, by the photo's key."""
+    return {path.stem: partial(_opened_sample, path) for path in _sample_files()}
+
+
+def _opened_sample(path: Path) -> Photo:
+    return Photo(path.stem, _title(path.stem), *_decoded(path.stem, path.read_bytes()))
 
 
 def _title(name: str) -> str:

@@ -13,6 +13,7 @@ from pages.ui.errors import told
 from pages.ui.wording import as_written
 
 Chosen = TypeVar("Chosen")
+THUMBNAIL = 320  # pixels of the longer side
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Selection:
     def picture(self) -> np.ndarray:
         """The photo as pages show it: the same, or smaller."""
         return self.photo.small
+
+    @property
+    def thumbnail(self) -> np.ndarray:
+        """The photo as strips of pictures show it."""
+        return photos.reduced(self.photo.small, THUMBNAIL)
 
 
 def current() -> Selection:

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from app_driver import PAGES, captions, mosaic, pictures, sentences, visit
+from app_driver import PAGES, captions, mosaic, pictures, sentences, visit, wait
 
 import vizlib
 
@@ -166,7 +166,7 @@ def test_every_heatmap_control_changes_its_pictures(dashboard):
     before = pictures(app)
     app.selectbox(key="heatmap_layer:mobilenet-bundled").set_value("conv_pw_5_relu").run()
     assert changed(app, before)[:3] == [False, True, True]
-    assert any("conv_pw_5_relu, 28 x 28" in text for text in captions(app))
+    assert any("conv\\_pw\\_5\\_relu, 28 x 28" in text for text in captions(app))
 
 
 def test_evidence_against_is_really_drawn(dashboard, monkeypatch):
@@ -228,7 +228,7 @@ def test_every_method_has_its_picture_and_its_words(dashboard):
     seen = set()
     for method in choice.options:
         app.selectbox(key="heatmap_method").set_value(method).run()
-        assert not app.exception
+        wait(app, lambda app: len(pictures(app)) == 4)
         seen.add(pictures(app)[1])
         explained = vizlib.HEATMAP_METHODS[method].__doc__.splitlines()[0]
         assert explained in captions(app)

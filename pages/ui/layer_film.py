@@ -1,0 +1,82 @@
+"""The same method on every layer, each map put to the test."""
+
+import streamlit as st
+
+import vizlib
+from pages.ui import explanations, jobs, look
+from pages.ui.explanations import Question
+from pages.ui.wording import as_written
+
+COLUMNS = 5
+
+
+def show(question: Question) -> None:
+    """Draw the maps of every layer in the order they run, and recommend one."""
+    if question.method in vizlib.PIXEL_METHODS:
+        st.info(
+            f"{question.method} looks at pixels, not at layers. Choose a method that looks at "
+            f"maps: {', '.join(vizlib.LAYER_METHODS)}.",
+            icon=":material/info:",
+        )
+        return
+    st.caption(
+        "Each layer's map is tested: blurring what it marks must lower the score, and showing only "
+        "that must keep it. The difference of the two mean scores, in logits, is written below; "
+        "about 0 is chance."
+    )
+    chosen = look.choose()
+    sweep = jobs.result("layer_film", job(question), lambda tick: compute(question, tick))
+    if sweep is not None:
+        recommend(sweep)
+        draw(question, sweep, chosen)
+
+
+def job(question: Question) -> jobs.Job:
+    network, photo, method, _, class_index = question.key
+    title = f"{method} of every layer ({question.chosen.network.title})"
+    return jobs.Job(("layers", network, photo, method, class_index), title)
+
+
+def compute(question: Question, progress: jobs.Progress) -> vizlib.faithfulness.LayerSweep:
+    return vizlib.faithfulness.layer_sweep(
+        question.chosen.convnet,
+        question.chosen.image,
+        vizlib.HEATMAP_METHODS[question.method],
+        class_index=question.class_index,
+        progress=progress,
+    )
+
+
+def recommend(sweep: vizlib.faithfulness.LayerSweep) -> None:
+    best = sweep.best
+    st.success(
+        f"**{as_written(best.heatmap.layer)}** passes best: {best.score:.3g} logits.",
+        icon=":material/star:",
+    )
+
+
+def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look.Look) -> None:
+    for start in range(0, len(sweep.layers), COLUMNS):
+        for column, tested in zip(
+            st.columns(COLUMNS), sweep.layers[start : start + COLUMNS], strict=False
+        ):
+            found = tested.heatmap
+            picture = chosen.overlay(question.chosen.thumbnail, found, chosen.limit(found))
+            mark = ":material/star: " if tested is sweep.best else ""
+            title = f"{explanations.short(found.layer)}: {tested.score:.3g}"
+            column.image(
+                picture,
+                mark + as_written(title),
+                width="stretch",
+                output_format="PNG",
+                alt=f"{found.method} of {title}",
+            )
+    st.caption("Each map has its own scale of colours.")
+    names = [found.heatmap.layer for found in sweep.layers]
+    st.bar_chart(
+        {"layer": names, "logits": [tested.score for tested in sweep.layers]},
+        x="layer",
+        y="logits",
+        sort=False,
+        height=240,
+    )

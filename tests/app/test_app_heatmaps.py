@@ -1,0 +1,238 @@
+"""The views of the heatmap page: side by side, layer by layer, and put to the test."""
+
+import re
+import threading
+
+import numpy as np
+import pytest
+from app_driver import captions, pictures, press, sentences, visit, wait
+
+import vizlib
+
+PHOTO = "sample_images/cat-and-dog.jpg"
+
+
+@pytest.fixture(scope="module")
+def convnet():
+    return vizlib.load_convnet("cats-vs-dogs")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return vizlib.load_image(PHOTO)
+
+
+def view(app, name):
+    return app.button_group(key="view").set_value(name).run()
+
+
+def differ(app, what):
+    return app.button_group(key="comparison").set_value(what).run()
+
+
+def titles(app) -> list[str]:
+    return [m.value.strip("*") for m in app.markdown if m.value.startswith("**")]
+
+
+def ranges(app) -> list[tuple[float, float]]:
+    """Smallest and largest value of each map shown, as the page states them."""
+    told = (re.search(r"from (\S+) to (\S+?)\.$", text) for text in captions(app))
+    return [tuple(float(x) for x in found.groups()) for found in told if found]
+
+
+def assert_range(found, heatmap) -> None:
+    expected = heatmap.values.min(), heatmap.values.max()
+    assert found == pytest.approx(expected, rel=0.01, abs=1e-6)
+
+
+# Side by side.
+
+
+def test_methods_side_by_side_are_those_chosen(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "compare")
+    names = ["Grad-CAM", "HiResCAM", "Gradient"]
+    app.multiselect(key="comparison:Methods").set_value(names).run()
+    assert titles(app) == names
+    for found, name in zip(ranges(app), names, strict=True):
+        assert_range(found, vizlib.HEATMAP_METHODS[name](convnet, image))
+    assert app.toggle(key="one_scale").disabled
+
+
+def test_a_long_method_is_computed_in_the_background(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "compare")
+    app.multiselect(key="comparison:Methods").set_value(["Grad-CAM", "Occlusion"]).run()
+    wait(app, lambda app: len(ranges(app)) == 2)
+    assert_range(ranges(app)[1], vizlib.occlusion(convnet, image))
+    assert not app.toggle(key="one_scale").disabled
+
+
+def test_classes_have_one_scale_unless_asked_otherwise(dashboard, convnet, image):
+    app = differ(view(dashboard("heatmaps"), "compare"), "Classes")
+    assert len(titles(app)) == 3  # two maps and their difference
+    for (low, high), index in zip(ranges(app), (1, 0), strict=True):
+        assert_range((low, high), vizlib.grad_cam(convnet, image, class_index=index))
+    before = pictures(app)
+    app.toggle(key="one_scale").set_value(False).run()
+    after = pictures(app)
+    assert sum(url in after for url in before[:2]) == 1  # the stronger one looks the same
+
+
+def test_the_difference_of_two_maps_is_first_minus_second(dashboard, monkeypatch):
+    drawn = []
+    original = vizlib.render.overlay
+
+    def watched(picture, values, **options):
+        drawn.append((values, options))
+        return original(picture, values, **options)
+
+    app = differ(view(dashboard("heatmaps"), "compare"), "Classes")
+    monkeypatch.setattr(vizlib.render, "overlay", watched)
+    app.toggle(key="signed").set_value(True).run()
+    (one, first), (other, second), (difference, last) = drawn
+    assert first["limit"] == second["limit"] == max(np.abs(one).max(), np.abs(other).max())
+    expected = [vizlib.render.resize_map(v, difference.shape) for v in (one, other)]
+    np.testing.assert_allclose(difference, expected[0] - expected[1], atol=1e-6)
+    assert last["limit"] == pytest.approx(np.abs(difference).max())
+    # The two classes of one sigmoid unit are each other's opposite.
+    assert any("Correlation of the two maps: -1.00" in text for text in captions(app))
+
+
+def test_layers_side_by_side(dashboard, convnet, image):
+    app = differ(view(dashboard("heatmaps"), "compare"), "Layers")
+    chosen = app.multiselect(key="comparison:Layers")
+    assert convnet.default_layer in chosen.value
+    names = [layer.name for layer in convnet.layers if layer.settled][:2]
+    chosen.set_value(names).run()
+    for found, name in zip(ranges(app), names, strict=True):
+        assert_range(found, vizlib.grad_cam(convnet, image, layer=name))
+
+
+def test_layers_mean_nothing_to_methods_of_pixels(dashboard):
+    app = differ(view(dashboard("heatmaps"), "compare"), "Layers")
+    app.selectbox(key="heatmap_method").set_value("Gradient").run()
+    assert "looks at pixels, not at layers" in sentences(app)
+    view(app, "layers")
+    assert "Choose a method that looks at maps: Grad-CAM" in sentences(app)
+
+
+def test_photos_side_by_side_are_asked_about_the_same_class(dashboard, convnet, image):
+    app = differ(view(dashboard("heatmaps"), "compare"), "Photos")
+    app.multiselect(key="comparison:Sample photos beside yours").set_value(["parrot"]).run()
+    assert titles(app)[:2] == ["Cat and dog", "Parrot"]
+    index = int(convnet.scores(image).argmax())
+    parrot = vizlib.load_image("sample_images/parrot.jpg")
+    for found, photo in zip(ranges(app), (image, parrot), strict=True):
+        assert_range(found, vizlib.grad_cam(convnet, photo, class_index=index))
+
+
+def test_two_networks_are_asked_about_the_class_of_the_same_name(dashboard):
+    app = dashboard("heatmaps", network="squeezenet", sample="parrot")
+    app = differ(view(app, "compare"), "Two networks")
+    app.selectbox(key="other_network").set_value("mobilenet-bundled").run()
+    other = vizlib.load_convnet("mobilenet-bundled")
+    photo = vizlib.load_image("sample_images/parrot.jpg")
+    own = vizlib.load_convnet("squeezenet")
+    index = other.labels.index(own.top(photo, 1)[0].label)
+    assert_range(ranges(app)[1], vizlib.grad_cam(other, photo, class_index=index))
+    app.selectbox(key="other_network").set_value("cats-vs-dogs").run()
+    assert "has no class of the name" in sentences(app)
+    assert len(ranges(app)) == 2
+
+
+def test_nothing_chosen_shows_nothing(dashboard):
+    app = view(dashboard("heatmaps"), "compare")
+    app.multiselect(key="comparison:Methods").set_value([]).run()
+    assert not app.exception
+    assert pictures(app) == []
+
+
+# Layer by layer.
+
+
+def test_every_layer_is_tested_and_the_best_recommended(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "layers")
+    wait(app, lambda app: "passes best" in "".join(box.value for box in app.success))
+    sweep = vizlib.faithfulness.layer_sweep(convnet, image)
+    assert f"**{sweep.best.heatmap.layer}** passes best" in app.success[0].value
+    assert len(pictures(app)) == len(sweep.layers)
+
+
+# Tests of belief.
+
+
+def test_the_verdict_on_a_map_is_that_of_the_library(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "evidence")
+    wait(app, lambda app: any("photos were shown" in text for text in captions(app)))
+    heatmap = vizlib.grad_cam(convnet, image)
+    told = [box.value for box in (*app.success, *app.warning)]
+    for test in (vizlib.faithfulness.deletion, vizlib.faithfulness.insertion):
+        assert vizlib.faithfulness.verdict(test(convnet, image, heatmap)) in told
+    assert len(app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")) == 2
+
+
+def test_a_map_that_adds_up_is_shown_to(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "evidence")
+    assert not any("Does it add up" in s.value for s in app.subheader)
+    app.selectbox(key="heatmap_method").set_value("HiResCAM").run()
+    wait(app, lambda app: any("Does it add up" in s.value for s in app.subheader))
+    total = vizlib.faithfulness.completeness(convnet, image, vizlib.hires_cam(convnet, image))
+    assert any(f"**{total.total:.4g}**" in m.value for m in app.markdown)
+
+
+def test_the_network_is_shuffled_when_asked(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "evidence")
+    wait(app, lambda app: any("photos were shown" in text for text in captions(app)))
+    before = len(pictures(app))
+    press(app, "Shuffle")
+    wait(app, lambda app: any("rank correlations" in text for text in captions(app)))
+    check = vizlib.faithfulness.randomization_check(convnet, image, vizlib.grad_cam(convnet, image))
+    assert len(pictures(app)) - before == len(check.layers)
+    words = check.diagnosis or "depends on what the network has learned"
+    assert any(words[:40] in box.value for box in (*app.success, *app.warning))
+
+
+# Long work.
+
+
+def test_what_was_cancelled_is_begun_again_when_asked(dashboard, monkeypatch):
+    held, stopped = threading.Event(), []
+
+    def endless(_convnet, _image, *, class_index=None, layer=None, progress=None):
+        done = 0
+        while not held.wait(0.02):
+            done += 1
+            try:
+                progress(done, 10_000)
+            except BaseException:
+                stopped.append(done)
+                raise
+        return vizlib.grad_cam(_convnet, _image, class_index=class_index, layer=layer)
+
+    monkeypatch.setitem(vizlib.HEATMAP_METHODS, "RISE", endless)
+    app = dashboard("heatmaps")
+    app.selectbox(key="heatmap_method").set_value("RISE").run()
+    assert pictures(app) == []
+    press(app, "Cancel")
+    wait(app, lambda app: "Cancelled" in sentences(app))
+    assert stopped
+    visit(app, "activations")
+    visit(app, "heatmaps")
+    assert "Cancelled" in sentences(app)
+    held.set()
+    press(app, "Try again")
+    wait(app, lambda app: len(pictures(app)) == 4)
+
+
+def test_a_method_that_fails_says_so_once(dashboard, monkeypatch):
+    calls = []
+
+    def failing(_convnet, _image, *, class_index=None, layer=None, progress=None):
+        calls.append(1)
+        raise vizlib.UnsupportedModelError("Expected another network.")
+
+    monkeypatch.setitem(vizlib.HEATMAP_METHODS, "RISE", failing)
+    app = dashboard("heatmaps")
+    app.selectbox(key="heatmap_method").set_value("RISE").run()
+    wait(app, lambda app: "Expected another network" in sentences(app))
+    app.run()
+    assert len(calls) == 1
