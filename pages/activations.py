@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, selection
+from pages.ui import computing, controls, scripts, selection
 from pages.ui.tiles import Tiles, pick_tile
 
 FEWEST_COLUMNS = 16
@@ -112,6 +112,17 @@ def show_grid(
     with st.container(horizontal=True):
         controls.download_png(png, name, key="activations_png")
         controls.download_npz({"maps": maps}, name, key="activations_npz")
+    controls.copy_as_python(
+        scripts.activation_grid(
+            chosen,
+            layer.name,
+            by_strength=look.by_strength,
+            name=name,
+            columns=columns_for(layer.channels),
+            scaling=look.scaling,
+            colormap=look.colormap,
+        )
+    )
 
 
 def columns_for(channels: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, jobs, selection
+from pages.ui import computing, controls, jobs, scripts, selection
 from pages.ui.computing import Order
 from pages.ui.tiles import Tiles, pick_tile
 
@@ -225,6 +225,10 @@ def show_patterns(
     with st.container(horizontal=True):
         controls.download_png(grid, name, key="patterns_png")
         controls.download_npz(arrays_of(patterns), name, key="patterns_npz")
+    best = len(laid_out.channels) if laid_out is not patterns else None
+    controls.copy_as_python(
+        scripts.patterns(chosen, order, best=best, name=name, columns=columns, gap=gap)
+    )
     show_pattern(laid_out, channel, key, name)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, networks, selection
+from pages.ui import computing, controls, networks, scripts, selection
 from pages.ui.wording import as_written
 
 TOP = 5
@@ -25,6 +25,7 @@ def show() -> None:
     show_input(chosen)
     show_preprocessing(chosen)
     show_layers(chosen)
+    controls.copy_as_python(scripts.answers(chosen, TOP))
 
 
 def show_photo(chosen: selection.Selection) -> None:

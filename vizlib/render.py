@@ -153,6 +153,15 @@ def montage(
     return canvas[: rows * height - gap, : columns * width - gap]
 
 
+def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
+    """Make a photo smaller if its longer side has more than ``longest`` pixels."""
+    if max(_checked_pixels(image).shape[:2]) <= _positive("longest", longest):
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((longest, longest))
+    return np.asarray(picture)
+
+
 def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bring a float map ``(h, w)`` to ``size = (height, width)``, bilinearly, float32."""
     finite = _finite(_checked("values", values, ndim=2))

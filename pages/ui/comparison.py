@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, explanations, look, networks, photos
+from pages.ui import computing, controls, explanations, look, networks, photos, scripts
 from pages.ui.explanations import Question
 from pages.ui.wording import as_written
 
@@ -35,8 +35,11 @@ def show(question: Question) -> None:
     chosen = look.choose()
     titles = ", ".join(title for title, _ in panels)
     found = explanations.answers("comparison", [q for _, q in panels], f"Maps of {titles}"[:120])
-    if found is not None:
-        draw(panels, found, chosen)
+    if found is None:
+        return
+    draw(panels, found, chosen)
+    names = [controls.file_stem(str(number), title) for number, (title, _) in enumerate(panels, 1)]
+    controls.copy_as_python(scripts.heatmaps([q for _, q in panels], chosen, names))
 
 
 # What can differ.

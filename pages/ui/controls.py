@@ -124,6 +124,12 @@ def download_npz(arrays: dict[str, np.ndarray], name: str, *, key: str) -> None:
     )
 
 
+def copy_as_python(script: str) -> None:
+    """Offer the script that makes what the page shows."""
+    with st.expander("Copy as Python", icon=":material/code:"):
+        st.code(script, language="python")
+
+
 def file_stem(*parts: object) -> str:
     """Make a file name that says what the file shows."""
     text = "_".join(str(part) for part in parts)

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import explanations, jobs, look, one_heatmap
+from pages.ui import controls, explanations, jobs, look, one_heatmap, scripts
 from pages.ui.explanations import Question
 from pages.ui.wording import as_written
 from vizlib import faithfulness
@@ -40,6 +40,7 @@ def show(question: Question) -> None:
     show_pixel_tests(question, found[0])
     show_sum(question, found[0])
     show_shuffled(question, found[0])
+    controls.copy_as_python(scripts.evidence(question))
 
 
 def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 import vizlib
-from pages.ui import explanations, jobs, look
+from pages.ui import controls, explanations, jobs, look, scripts
 from pages.ui.explanations import Question
 from pages.ui.wording import as_written
 
@@ -29,6 +29,7 @@ def show(question: Question) -> None:
     if sweep is not None:
         recommend(sweep)
         draw(question, sweep, chosen)
+        controls.copy_as_python(scripts.layer_sweep(question))
 
 
 def job(question: Question) -> jobs.Job:

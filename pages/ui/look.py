@@ -9,6 +9,9 @@ import vizlib
 from pages.ui import controls
 from pages.ui.explanations import IN_LOGITS
 
+#: Percent of the pixels whose values the colours tell apart.
+PIXEL_SHARE = 99.5
+
 
 @dataclass(frozen=True)
 class Look:
@@ -28,8 +31,9 @@ class Look:
         0 for an empty map.
         """
         sizes = np.abs(self.values(found))
-        share = 99.5 if found.method in vizlib.PIXEL_METHODS else 100
-        return float(np.percentile(sizes, share)) or float(sizes.max())
+        if found.method in vizlib.PIXEL_METHODS:
+            return float(np.percentile(sizes, PIXEL_SHARE)) or float(sizes.max())
+        return float(sizes.max())
 
     def overlay(self, picture: np.ndarray, found: vizlib.Heatmap, limit: float) -> np.ndarray:
         """Lay a heatmap over a photo."""

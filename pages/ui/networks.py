@@ -1,7 +1,9 @@
 """Choosing a network: one that has a name, or the visitor's own model file."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import streamlit as st
 
@@ -18,11 +20,16 @@ WHOLE, JSON = "whole", "json"
 
 @dataclass(frozen=True)
 class Network:
-    """A loaded network, and a key that names its content."""
+    """A loaded network, and a key that names its content.
+
+    ``source`` and ``options`` are what a script would give to `vizlib.load_convnet`.
+    """
 
     key: str
     title: str
     convnet: vizlib.ConvNet
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
     own: bool = False
 
 
@@ -54,7 +61,7 @@ def named(name: str) -> Network:
     """Load a network of the zoo."""
     known = vizlib.ZOO[name]
     with st.spinner(f"Loading {known.title} …"):
-        return Network(name, known.title, _zoo_network(name))
+        return Network(name, known.title, _zoo_network(name), name)
 
 
 def title(name: str) -> str:
@@ -114,7 +121,17 @@ def _own_network() -> Network | None:
         if isinstance(opened, vizlib.VizlibError):
             raise opened
         convnet = _read(key, preprocess, labels, opened)
-    return Network(f"{key}:{convnet.preprocess}:{labels}", upload.name, convnet, own=True)
+    key = f"{key}:{convnet.preprocess}:{labels}"
+    options = _options(architecture, classes, convnet.preprocess, labels)
+    return Network(key, upload.name, convnet, upload.name, options, own=True)
+
+
+def _options(
+    architecture: str | bytes | None, classes: int | None, preprocess: str, labels: tuple[str, ...]
+) -> dict[str, Any]:
+    name = "model.json" if isinstance(architecture, bytes) else architecture
+    given = {"architecture": name, "classes": classes, "preprocess": preprocess, "labels": labels}
+    return {key: value for key, value in given.items() if value}
 
 
 def _architecture() -> tuple[str | bytes | None, int | None]:

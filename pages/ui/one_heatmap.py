@@ -3,7 +3,7 @@
 import streamlit as st
 
 import vizlib
-from pages.ui import controls, explanations, look
+from pages.ui import controls, explanations, look, scripts
 from pages.ui.explanations import Question
 from pages.ui.wording import as_written
 
@@ -56,3 +56,4 @@ def draw(question: Question, found: vizlib.Heatmap, chosen: look.Look) -> None:
     with right.container(horizontal=True):
         controls.download_png(vizlib.render.to_png(blended), name, key="heatmap_png")
         controls.download_npz({"values": found.values}, name, key="heatmap_npz")
+    controls.copy_as_python(scripts.heatmaps([question], chosen, [name]))

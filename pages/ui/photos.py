@@ -21,10 +21,14 @@ _LONGEST_SIDE_SHOWN = 960
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo, a key that names its content, and a copy no larger than a page shows."""
+    """A photo, a key that names its content, and a copy no larger than a page shows.
+
+    ``source`` is the file that a script would load.
+    """
 
     key: str
     title: str
+    source: str
     image: np.ndarray
     small: np.ndarray
 
@@ -50,7 +54,7 @@ def choose() -> Photo | None:
         return None
     content = given.getvalue()
     digest = hashlib.sha256(content).hexdigest()
-    return Photo(digest, given.name, *_uploaded(digest, content))
+    return Photo(digest, given.name, given.name, *_uploaded(digest, content))
 
 
 # A file of some kilobytes can be a photo of 150 MB, so no more of them than one goes back and forth
@@ -58,22 +62,13 @@ def choose() -> Photo | None:
 @st.cache_resource(max_entries=2, show_spinner=False, scope="session")
 def _uploaded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
     image = vizlib.load_image(_content)
-    return image, reduced(image, _LONGEST_SIDE_SHOWN)
+    return image, vizlib.render.thumbnail(image, _LONGEST_SIDE_SHOWN)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
     image = vizlib.load_image(_content)
-    return image, reduced(image, _LONGEST_SIDE_SHOWN)
-
-
-def reduced(image: np.ndarray, longest: int) -> np.ndarray:
-    """Make a photo smaller, if its longer side has more pixels than this."""
-    if max(image.shape[:2]) <= longest:
-        return image
-    picture = Image.fromarray(image)
-    picture.thumbnail((longest, longest))
-    return np.asarray(picture)
+    return image, vizlib.render.thumbnail(image, _LONGEST_SIDE_SHOWN)
 
 
 def _sample() -> Photo:
@@ -101,7 +96,8 @@ def samples() -> dict[str, Callable[[], Photo]]:
 
 
 def _opened_sample(path: Path) -> Photo:
-    return Photo(path.stem, _title(path.stem), *_decoded(path.stem, path.read_bytes()))
+    source = f"{path.parent.name}/{path.name}"
+    return Photo(path.stem, _title(path.stem), source, *_decoded(path.stem, path.read_bytes()))
 
 
 def _title(name: str) -> str:

@@ -41,7 +41,7 @@ class Selection:
     @property
     def thumbnail(self) -> np.ndarray:
         """The photo as strips of pictures show it."""
-        return photos.reduced(self.photo.small, THUMBNAIL)
+        return vizlib.render.thumbnail(self.photo.small, THUMBNAIL)
 
 
 def current() -> Selection:

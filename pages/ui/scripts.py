@@ -1,0 +1,168 @@
+"""The Python that makes what a page shows once more, without the page."""
+
+from collections.abc import Iterable, Sequence
+from pprint import pformat
+from typing import Any
+
+import vizlib
+from pages.ui.computing import Order
+from pages.ui.explanations import Question
+from pages.ui.look import PIXEL_SHARE, Look
+from pages.ui.selection import Selection
+
+_WIDTH = 100
+
+
+def answers(chosen: Selection, count: int) -> str:
+    """The most likely classes."""
+    head = _head(chosen, ["vizlib"])
+    if not chosen.convnet.is_classifier:
+        return _text([*head, "print([layer.name for layer in convnet.layers])"])
+    line = "print(f'{prediction.label}: {prediction.probability:.1%}')"
+    return _text([*head, f"for prediction in convnet.top(image, {count}):", f"    {line}"])
+
+
+def activation_grid(
+    chosen: Selection, layer: str, *, by_strength: bool, name: str, **options: Any
+) -> str:
+    """All maps of a layer; the options are those of `render.activation_grid` and the colours."""
+    colormap = options.pop("colormap")
+    strongest = "maps = maps[..., np.argsort(-vizlib.channel_strength(maps), kind='stable')]"
+    return _text(
+        [
+            *_head(chosen, ["pathlib", *["numpy"] * by_strength, "vizlib", "render"]),
+            f"maps = vizlib.activations(convnet, image, [{layer!r}])[{layer!r}]",
+            *[strongest] * by_strength,
+            _call("grid = render.activation_grid", "maps", options),
+            _call("picture = render.to_png", "grid", {"colormap": colormap}),
+            _save(name),
+        ]
+    )
+
+
+def patterns(chosen: Selection, order: Order, *, best: int | None, name: str, **layout: int) -> str:
+    """Filter patterns in a grid; ``best`` keeps that many of the strongest."""
+    channels = ", ".join([f"convnet, {order.layer!r}", pformat(list(order.channels), _WIDTH)])
+    options = {key: getattr(order, key) for key in ("recipe", "size", "steps", "seed")}
+    return _text(
+        [
+            *_head(chosen, ["pathlib", "vizlib", "render"], photo=False),
+            _call("patterns = vizlib.filter_patterns", channels, options),
+            *[f"patterns = patterns.best({best})"] * (best is not None),
+            _call("grid = render.montage", "patterns.images", layout),
+            "picture = render.to_png(grid)",
+            _save(name),
+        ]
+    )
+
+
+def heatmaps(questions: Sequence[Question], look: Look, names: Iterable[str]) -> str:
+    """Heatmaps over their photos, each on its own scale of colours."""
+    lines = _imports(["pathlib", *["numpy"] * _marks_pixels(questions), "vizlib", "render"])
+    before = None
+    for question, name in zip(questions, names, strict=True):
+        opening = _opening(question.chosen)
+        lines += ["", *opening] if opening != before else [""]
+        lines += [*_heatmap(question), *_overlay(question, look), _save(name)]
+        before = opening
+    return _text(lines)
+
+
+def evidence(question: Question) -> str:
+    """Tests of one heatmap."""
+    head = _head(question.chosen, ["vizlib", "faithfulness"])
+    tests = [
+        f"print(faithfulness.verdict(faithfulness.{test}(convnet, image, heatmap)))"
+        for test in ("deletion", "insertion")
+    ]
+    shuffled = [
+        "check = faithfulness.randomization_check(convnet, image, heatmap)",
+        "print(check.diagnosis or 'The map depends on what the network has learned.')",
+    ]
+    return _text([*head, *_heatmap(question), *tests, *shuffled])
+
+
+def layer_sweep(question: Question) -> str:
+    """The same method on every layer."""
+    method = f"vizlib.HEATMAP_METHODS[{question.method!r}]"
+    sweep = f"convnet, image, {method}, class_index={question.class_index}"
+    return _text(
+        [
+            *_head(question.chosen, ["vizlib", "faithfulness"]),
+            f"sweep = faithfulness.layer_sweep({sweep})",
+            "for layer in sweep.layers:",
+            "    print(f'{layer.heatmap.layer}: {layer.score:.3g}')",
+            "print('best:', sweep.best.heatmap.layer)",
+        ]
+    )
+
+
+# Pieces of scripts.
+
+_IMPORTS = {
+    "pathlib": "from pathlib import Path\n",
+    "numpy": "import numpy as np\n",
+    "vizlib": "import vizlib",
+    "render": "from vizlib import render",
+    "faithfulness": "from vizlib import faithfulness",
+}
+
+
+def _imports(wanted: list[str]) -> list[str]:
+    return [line for module, line in _IMPORTS.items() if module in wanted]
+
+
+def _head(chosen: Selection, imports: list[str], *, photo: bool = True) -> list[str]:
+    opening = _opening(chosen)
+    return [*_imports(imports), "", *(opening if photo else opening[:1])]
+
+
+def _opening(chosen: Selection) -> list[str]:
+    return [
+        _call("convnet = vizlib.load_convnet", repr(chosen.network.source), chosen.network.options),
+        f"image = vizlib.load_image({chosen.photo.source!r})",
+    ]
+
+
+def _heatmap(question: Question) -> list[str]:
+    options = {"class_index": question.class_index}
+    options |= {"layer": question.layer} if question.layer else {}
+    method = f"heatmap = vizlib.HEATMAP_METHODS[{question.method!r}]"
+    return [_call(method, "convnet, image", options)]
+
+
+def _overlay(question: Question, look: Look) -> list[str]:
+    values = "heatmap.values" if look.signed else "heatmap.positive"
+    options = {"alpha": look.alpha, "colormap": look.colormap}
+    photo = "image"
+    if question.chosen.picture is not question.chosen.image:
+        photo = f"render.thumbnail(image, {max(question.chosen.picture.shape)})"
+    highest = f"abs({values}).max()"
+    if _marks_pixels([question]):
+        highest = f"np.percentile(abs({values}), {PIXEL_SHARE})"
+    arguments = f"{photo}, {values}, limit={highest}"
+    return [_call("picture = render.overlay", arguments, options), _ENCODE]
+
+
+_ENCODE = "picture = render.to_png(picture)"
+
+
+def _marks_pixels(questions: Sequence[Question]) -> bool:
+    return any(question.method in vizlib.PIXEL_METHODS for question in questions)
+
+
+def _save(name: str) -> str:
+    return f"Path({f'{name}.png'!r}).write_bytes(picture)"
+
+
+def _call(function: str, first: str, options: dict[str, Any]) -> str:
+    """A call, on one line where it fits."""
+    arguments = [first, *(f"{key}={value!r}" for key, value in options.items())]
+    line = f"{function}({', '.join(arguments)})"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n    ".join([f"{function}(", *(f"{one}," for one in arguments)]) + "\n)"
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"

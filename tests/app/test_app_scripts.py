@@ -1,0 +1,129 @@
+"""*Copy as Python*: the script of every page makes the very bytes that the page offers."""
+
+import contextlib
+import io
+
+import nets
+import pytest
+from app_driver import ROOT, pictures, png, press, saved, upload_model, upload_photo, visit, wait
+
+
+@pytest.fixture
+def offered(monkeypatch) -> dict[str, bytes]:
+    """Pictures that pages offer for download, by the name of the file."""
+    from pages.ui import controls
+
+    found: dict[str, bytes] = {}
+    original = controls.download_png
+
+    def note(pixels, name, *, key):
+        found[f"{name}.png"] = pixels
+        original(pixels, name, key=key)
+
+    monkeypatch.setattr(controls, "download_png", note)
+    return found
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the script of a page in a folder beside the sample photos; gives what it printed."""
+    (tmp_path / "sample_images").symlink_to(ROOT / "sample_images")
+
+    def run_script(app) -> str:
+        monkeypatch.chdir(tmp_path)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(app.code[-1].value, "script", "exec"), {"__name__": "script"})
+        monkeypatch.chdir(ROOT)
+        return printed.getvalue()
+
+    return run_script
+
+
+def made(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.png")}
+
+
+def test_the_answers(dashboard, run):
+    app = dashboard("network", network="squeezenet")
+    first = run(app).splitlines()[0]
+    assert first.replace(": ", " · ") == app.get("progress")[0].proto.text.replace("\\", "")
+
+
+@pytest.mark.parametrize("order", ["index", "strength"])
+def test_the_grid_of_activations(dashboard, run, offered, tmp_path, order):
+    app = dashboard("activations")
+    app.selectbox(key="order").set_value(order)
+    app.selectbox(key="scaling").set_value("layer")
+    app.selectbox(key="activation_colours").set_value("magma").run()
+    run(app)
+    assert made(tmp_path) == offered != {}
+
+
+@pytest.mark.parametrize("stitched", [False, True])
+def test_filter_patterns(dashboard, run, offered, tmp_path, stitched):
+    app = dashboard("filters")
+    app.number_input(key="filter_seed").set_value(3)
+    next(n for n in app.number_input if n.label == "Steps").set_value(2)
+    next(n for n in app.number_input if n.label == "Side in pixels").set_value(32).run()
+    press(app, "Make")
+    wait(app, lambda app: app.code)
+    app.toggle(key="stitched").set_value(stitched).run()
+    offered_grid = {name: png for name, png in offered.items() if "_channel" not in name}
+    run(app)
+    assert made(tmp_path) == offered_grid != {}
+
+
+@pytest.mark.parametrize("method", ["Grad-CAM", "Gradient"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_heatmap(dashboard, run, offered, tmp_path, method, signed):
+    app = dashboard("heatmaps")
+    app.selectbox(key="heatmap_method").set_value(method)
+    app.toggle(key="signed").set_value(signed)
+    app.slider(key="alpha").set_value(0.7).run()
+    run(app)
+    (name,) = made(tmp_path)
+    assert made(tmp_path)[name] == offered[name]
+
+
+def test_a_model_and_a_photo_of_the_visitors_own(dashboard, run, offered, tmp_path):
+    content = saved(nets.one_sigmoid(), tmp_path)
+    (tmp_path / "it's mine.keras").write_bytes(content)
+    (tmp_path / "a photo.png").write_bytes(png(1400, 700))
+    app = upload_model(dashboard("heatmaps"), content, "it's mine.keras")
+    upload_photo(app, png(1400, 700), "a photo.png")
+    run(app)
+    written = {name: data for name, data in made(tmp_path).items() if name != "a photo.png"}
+    assert written != {}
+    assert written.items() <= offered.items()
+
+
+def test_maps_side_by_side(dashboard, run, tmp_path):
+    app = dashboard("heatmaps")
+    app.button_group(key="view").set_value("compare").run()
+    app.multiselect(key="comparison:Methods").set_value(["Grad-CAM", "Gradient"]).run()
+    run(app)
+    assert len(made(tmp_path)) == len(pictures(app)) == 2
+
+
+def test_the_verdicts(dashboard, run):
+    app = dashboard("heatmaps")
+    app.button_group(key="view").set_value("evidence").run()
+    wait(app, lambda app: app.success or app.warning)
+    told = {box.value for box in (*app.success, *app.warning)}
+    assert set(run(app).splitlines()[:2]) == told
+
+
+def test_the_best_layer(dashboard, run):
+    app = dashboard("heatmaps")
+    app.button_group(key="view").set_value("layers").run()
+    wait(app, lambda app: app.code)
+    best = run(app).splitlines()[-1].removeprefix("best: ")
+    assert best in app.success[0].value
+
+
+def test_every_page_has_a_script(dashboard):
+    app = dashboard()
+    for page in ("network", "activations", "heatmaps"):
+        visit(app, page)
+        compile(app.code[-1].value, page, "exec")
