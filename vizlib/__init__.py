@@ -41,6 +41,7 @@ from vizlib.labels import parse_labels, read_labels
 from vizlib.layers import LayerInfo
 from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
+from vizlib.reports import heatmap_manifest, heatmap_report
 from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, load_convnet
 
@@ -84,6 +85,8 @@ __all__ = [
     "grad_cam_plus_plus",
     "gradient_times_input",
     "guided_backprop",
+    "heatmap_manifest",
+    "heatmap_report",
     "hires_cam",
     "inspect_preprocessing",
     "integrated_gradients",

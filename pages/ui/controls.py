@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -121,6 +122,20 @@ def download_npz(arrays: dict[str, np.ndarray], name: str, *, key: str) -> None:
         icon=":material/data_array:",
         on_click="ignore",
         help="The raw numbers, for numpy.load",
+    )
+
+
+def download_report(html: Callable[[], str], name: str, *, key: str) -> None:
+    """Offer a page of HTML with all that belongs to a picture; it is written when asked for."""
+    st.download_button(
+        "Report",
+        lambda: html().encode(),
+        f"{name}.html",
+        "text/html",
+        key=key,
+        icon=":material/description:",
+        on_click="ignore",
+        help="One HTML file with the pictures, the tests, and all that they rest on",
     )
 
 

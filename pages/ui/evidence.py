@@ -60,6 +60,9 @@ def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> None:
     for column, (name, test) in zip(st.columns(2, gap="large"), results.items(), strict=True):
         with column:
             show_pixel_test(name, test)
+    convnet, label = question.chosen.convnet, question.chosen.convnet.label(found.class_index)
+    name = controls.file_stem(convnet.name, found.method, label, question.chosen.photo.title)
+    one_heatmap.offer_report(question, found, name, tuple(results.values()))
 
 
 def show_pixel_test(name: str, test: faithfulness.PixelTest) -> None:

@@ -1,5 +1,7 @@
 """One heatmap beside its photo."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 import vizlib
@@ -56,4 +58,21 @@ def draw(question: Question, found: vizlib.Heatmap, chosen: look.Look) -> None:
     with right.container(horizontal=True):
         controls.download_png(vizlib.render.to_png(blended), name, key="heatmap_png")
         controls.download_npz({"values": found.values}, name, key="heatmap_npz")
+        offer_report(question, found, name)
     controls.copy_as_python(scripts.heatmaps([question], chosen, [name]))
+
+
+def offer_report(
+    question: Question,
+    found: vizlib.Heatmap,
+    name: str,
+    tests: Sequence[vizlib.faithfulness.PixelTest] = (),
+) -> None:
+    """Offer a map with all that it rests on as a file."""
+    convnet, image = question.chosen.convnet, question.chosen.image
+    script = scripts.evidence(question)
+
+    def report() -> str:
+        return vizlib.heatmap_report(convnet, image, found, tests=tests, script=script)
+
+    controls.download_report(report, name, key="heatmap_report")

@@ -236,3 +236,28 @@ def test_a_method_that_fails_says_so_once(dashboard, monkeypatch):
     wait(app, lambda app: "Expected another network" in sentences(app))
     app.run()
     assert len(calls) == 1
+
+
+# To take along.
+
+
+def test_the_report_has_the_tests_once_they_are_made(dashboard, convnet, image, monkeypatch):
+    from pages.ui import controls
+
+    reports = {}
+    monkeypatch.setattr(
+        controls, "download_report", lambda html, name, *, key: reports.update({name: html})
+    )
+    app = dashboard("heatmaps")
+    heatmap = vizlib.grad_cam(convnet, image)
+    (plain,) = reports.values()
+    assert "Removing the" not in plain()
+    assert f"{heatmap.score:.6g}" in plain()
+    assert convnet.digest() in plain()
+    view(app, "evidence")
+    wait(app, lambda _app: len(reports) == 2)
+    tested = list(reports.values())[1]()
+    assert (
+        vizlib.faithfulness.verdict(vizlib.faithfulness.deletion(convnet, image, heatmap)) in tested
+    )
+    assert "faithfulness.deletion(convnet, image, heatmap)" in tested

@@ -1,0 +1,182 @@
+"""One heatmap as a page of HTML that needs nothing else: pictures, tests, and how it was made."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vizlib import render
+from vizlib.convnet import ConvNet
+from vizlib.faithfulness import PixelTest, verdict
+from vizlib.heatmap_methods import HEATMAP_METHODS
+from vizlib.heatmaps import Heatmap
+from vizlib.version import VERSION
+
+_LONGEST_SIDE = 960
+_LIBRARIES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow")
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
+  color: #222; background: #fff; }
+figure { display: inline-block; margin: 0 1rem 1rem 0; width: 31%; vertical-align: top; }
+figure.wide { width: 47%; }
+figure img { width: 100%; border-radius: 4px; }
+figcaption { color: #555; font-size: 0.9rem; }
+table { border-collapse: collapse; } td { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; }
+td:first-child { color: #555; } td { overflow-wrap: anywhere; }
+"""
+
+
+def heatmap_manifest(convnet: ConvNet, image: np.ndarray, heatmap: Heatmap) -> dict[str, Any]:
+    """Say all that a heatmap rests on, so that it can be made again.
+
+    Parameters
+    ----------
+    convnet : ConvNet
+    image : uint8 array ``(H, W, 3)``
+    heatmap : Heatmap
+        Made with the method's own options.
+
+    Returns
+    -------
+    dict
+        Plain values that JSON can hold.
+    """
+    return {
+        "network": convnet.name,
+        "network digest": convnet.digest(),
+        "preprocessing": convnet.preprocess,
+        "input size": list(convnet.input_size),
+        "photo digest": hashlib.sha256(image.tobytes()).hexdigest(),
+        "photo size": list(image.shape[:2]),
+        "method": heatmap.method,
+        "options": _options(heatmap.method),
+        "layer": heatmap.layer,
+        "class": heatmap.class_index,
+        "class name": convnet.label(heatmap.class_index),
+        "score": heatmap.score,
+        "versions": {"vizlib": VERSION, "python": platform.python_version()}
+        | {library: version(library) for library in _LIBRARIES},
+    }
+
+
+def _options(method: str) -> dict[str, Any]:
+    if method not in HEATMAP_METHODS:
+        return {}
+    parameters = inspect.signature(HEATMAP_METHODS[method]).parameters.values()
+    chosen = ("class_index", "layer", "progress")
+    return {
+        one.name: one.default
+        for one in parameters
+        if one.kind is one.KEYWORD_ONLY and one.name not in chosen
+    }
+
+
+def heatmap_report(
+    convnet: ConvNet,
+    image: np.ndarray,
+    heatmap: Heatmap,
+    *,
+    tests: Sequence[PixelTest] = (),
+    script: str | None = None,
+) -> str:
+    """Write a heatmap, what speaks for it and how it was made as one page of HTML.
+
+    Parameters
+    ----------
+    convnet : ConvNet
+    image : uint8 array ``(H, W, 3)``
+    heatmap : Heatmap
+    tests : sequence of PixelTest
+        Deletion and insertion tests of this heatmap, drawn with their verdicts.
+    script : str, optional
+        Python that makes the heatmap again.
+
+    Returns
+    -------
+    str
+        The page; its pictures are inside it. Names of classes, layers and networks are escaped.
+    """
+    label = convnet.label(heatmap.class_index)
+    title = f"{heatmap.method}: {label}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        *[f"<p><strong>{escape(s)}</strong></p>" for s in (heatmap.diagnosis, heatmap.caveat) if s],
+        *_pictures(image, heatmap, label),
+        *[_tested(test) for test in tests],
+        "<h2>How it was made</h2>",
+        _table(heatmap_manifest(convnet, image, heatmap)),
+        f"<h2>As Python</h2><pre>{escape(script)}</pre>" if script else "",
+    ]
+    head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{_STYLE}</style>"
+    body = "\n".join(parts)
+    return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}\n</body></html>\n"
+
+
+def _pictures(image: np.ndarray, heatmap: Heatmap, label: str) -> list[str]:
+    photo, values = render.thumbnail(image, _LONGEST_SIDE), heatmap.values
+    limit = float(np.abs(values).max()) or None
+    signed = render.colorize(
+        values, colormap=render.DIVERGING[0], size=photo.shape[:2], limit=limit
+    )
+    return [
+        _figure(render.to_png(photo), "The photo"),
+        _figure(
+            render.to_png(render.overlay(photo, heatmap.positive)),
+            f"What speaks for {label}, laid over the photo",
+        ),
+        _figure(
+            render.to_png(signed),
+            f"For and against {label}: the last colours stand for {-(limit or 0):.3g} and "
+            f"{limit or 0:.3g}",
+        ),
+    ]
+
+
+def _tested(test: PixelTest) -> str:
+    curves = {
+        "this map": test.heatmap.scores,
+        "random maps": np.mean([curve.scores for curve in test.random], axis=0),
+        "blob in the middle": test.centre.scores,
+    }
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for name, scores in curves.items():
+        axes.plot(test.heatmap.fractions, scores, label=name)
+    axes.set(xlabel="share of the photo", ylabel="score of the class (logits)", title=test.kind)
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return _figure(buffer.getvalue(), verdict(test), wide=True)
+
+
+def _figure(png: bytes, caption: str, *, wide: bool = False) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    text = escape(caption)
+    kind = " class='wide'" if wide else ""
+    picture = f"<img src='{source}' alt='{text}'>"
+    return f"<figure{kind}>{picture}<figcaption>{text}</figcaption></figure>"
+
+
+def _table(facts: Mapping[str, Any]) -> str:
+    rows = [
+        f"<tr><td>{escape(key)}</td><td>{_cell(value)}</td></tr>" for key, value in facts.items()
+    ]
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "<br>".join(escape(f"{key} {one}") for key, one in value.items()) or "none"
+    if isinstance(value, list):
+        return escape(" x ".join(map(str, value)))
+    return escape(f"{value:.6g}" if isinstance(value, float) else str(value))
