@@ -26,7 +26,7 @@ ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinemen
 PUBLIC = {
     *("confinement_layers", "faithfulness"),
     *("FILTER_RECIPES", "HEATMAP_METHODS", "LAYER_METHODS", "PIXEL_METHODS", "PREPROCESSINGS"),
-    *("ZOO", "heatmap_manifest", "heatmap_report"),
+    *("ZOO", "heatmap_manifest", "heatmap_report", "Contributions", "channel_contributions"),
     *("ConvNet", "FilterPatterns", "Heatmap", "LayerInfo", "Prediction"),
     *("InvalidArgumentError", "ModelLoadError", "UnknownLayerError", "UnreadableImageError"),
     *("UnsafeModelError", "UnsupportedModelError", "VizlibError", "WeightsUnavailableError"),

@@ -21,6 +21,7 @@ from vizlib.cams import (
     xgrad_cam,
 )
 from vizlib.confinement import confinement_layers
+from vizlib.contributions import Contributions, channel_contributions
 from vizlib.convnet import ConvNet, Prediction
 from vizlib.errors import (
     InvalidArgumentError,
@@ -53,6 +54,7 @@ __all__ = [
     "PIXEL_METHODS",
     "PREPROCESSINGS",
     "ZOO",
+    "Contributions",
     "ConvNet",
     "FilterAtlas",
     "FilterPatterns",
@@ -73,6 +75,7 @@ __all__ = [
     "activations",
     "available_architectures",
     "available_convnets",
+    "channel_contributions",
     "channel_strength",
     "confinement_layers",
     "dead_channels",
