@@ -369,9 +369,25 @@ def _listed_beside(base: keras.Model, split: _Split, stored: StoredModel) -> Cou
 # ------------------------------------------------------------------------------- the base by name
 
 
+@dataclass(frozen=True)
+class Head:
+    """What a network ends in.
+
+    Attributes
+    ----------
+    units : int
+        Of its last layer; 0 where nothing follows the base.
+    own : bool
+        Whether it is the head that the network was published with, for however many classes.
+    """
+
+    units: int
+    own: bool
+
+
 def with_named_architecture(
     stored: StoredModel, name: str, size: Size | None = None
-) -> tuple[StoredModel, bool]:
+) -> tuple[StoredModel, Head]:
     """Add the architecture that stored weights belong to, the name of their network being given.
 
     Parameters
@@ -388,8 +404,8 @@ def with_named_architecture(
     -------
     StoredModel
         With a vetted configuration.
-    bool
-        Whether it ends in the network's own head for the classes of ImageNet.
+    Head
+        What the shapes tell about the end of the network.
 
     Raises
     ------
@@ -408,7 +424,7 @@ def with_named_architecture(
     if form.network.size != _usual_size(name):
         measure(architecture)
     arranged = _arranged(form, model)
-    return replace(arranged, config=architecture), form.own == IMAGENET_CLASSES
+    return replace(arranged, config=architecture), Head(form.own or form.units, form.own > 0)
 
 
 def _found(stored: StoredModel, name: str, size: Size) -> tuple[_Network, _Split]:
@@ -549,6 +565,8 @@ class _Form:
 def _with_head(form: _Form, *, fixed: bool) -> _Form:
     """Find the head in the shapes that the base leaves over."""
     dense = _one_dense(form.split.head)
+    if dense is not None:
+        _refuse_untold_poolings(form)
     form = _sized(form, fixed=fixed)
     own = _own_classes(form)
     if dense is None and own:
@@ -643,17 +661,21 @@ def _pooling(form: _Form, rows: int) -> str:
     """What stands before the dense layer: told by its rows, and by what the file lists."""
     base = form.network.base
     beside = _listed_beside(base, form.split, form.stored)
+    if rows != base.output_shape[-1]:
+        return _FLATTEN
+    if beside[_AVERAGE]:
+        return _AVERAGE
+    return next((name for name in (_LARGEST, _FLATTEN) if beside[name]), _AVERAGE)
+
+
+def _refuse_untold_poolings(form: _Form) -> None:
+    beside = _listed_beside(form.network.base, form.split, form.stored)
     untold = [name for name in _UNTOLD if beside[name]]
     if untold:
         raise ModelLoadError(
             f"Expected the maps of {form.network.name} to be averaged or flattened. This file "
             f"lists {' and '.join(untold)} too, whose size it does not tell. {_OTHERWISE}"
         )
-    if rows != base.output_shape[-1]:
-        return _FLATTEN
-    if beside[_AVERAGE]:
-        return _AVERAGE
-    return next((name for name in (_LARGEST, _FLATTEN) if beside[name]), _AVERAGE)
 
 
 def _beside_normalisation(form: _Form, own: int) -> _Form:

@@ -10,7 +10,14 @@ from typing import Any
 
 import keras
 
-from vizlib.architectures import json_source, named, preprocessing_of, with_named_architecture
+from vizlib.architectures import (
+    IMAGENET_CLASSES,
+    Head,
+    json_source,
+    named,
+    preprocessing_of,
+    with_named_architecture,
+)
 from vizlib.confinement import run_confined
 from vizlib.errors import ModelLoadError
 from vizlib.model_files import ZIP_START, ModelSource, opened
@@ -92,20 +99,25 @@ def load_weights_file(
         described = run_confined(json_source(architecture), "architecture")
         stored = replace(run_confined(source, "weights"), config=described.config)
         found = LoadedWeights(model_from(stored), None, imagenet=False)
-    else:
-        stored, imagenet = with_named_architecture(run_confined(source, "weights"), name, size)
-        model = rebuild(vet(stored.config), stored)
-        colour = model.inputs[0].shape[-1] == 3
-        found = LoadedWeights(model, preprocessing_of(name) if colour else None, imagenet)
-    _check_classes(found.model, classes)
-    return found
+        _check_classes(_possible_heads(found.model), classes)
+        return found
+    stored, head = with_named_architecture(run_confined(source, "weights"), name, size)
+    _check_classes([head.units] if head.units else [], classes)
+    model = rebuild(vet(stored.config), stored)
+    colour = model.inputs[0].shape[-1] == 3
+    imagenet = head == Head(IMAGENET_CLASSES, own=True)
+    return LoadedWeights(model, preprocessing_of(name) if colour else None, imagenet)
 
 
-def _check_classes(model: keras.Model, wanted: int | None) -> None:
+def _possible_heads(model: keras.Model) -> list[int]:
+    """Units of every output that is a single list of numbers."""
+    shapes = [one.shape for one in keras.tree.flatten(model.outputs)]
+    return [shape[-1] for shape in shapes if all(side == 1 for side in shape[1:-1])]
+
+
+def _check_classes(units: list[int], wanted: int | None) -> None:
     if wanted is None:
         return
-    shapes = [one.shape for one in keras.tree.flatten(model.outputs)]
-    units = [shape[-1] for shape in shapes if all(side == 1 for side in shape[1:-1])]
     if not units:
         raise ModelLoadError(
             f"Expected the weights of a classifier, because classes={wanted} is given. Received "
