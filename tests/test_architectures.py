@@ -29,18 +29,24 @@ from vizlib import InvalidArgumentError, ModelLoadError, UnsafeModelError, archi
 from vizlib.architectures import (
     FAMILY_PREPROCESSING,
     NETWORKS,
-    Head,
     named,
     preprocessing_of,
-    with_named_architecture,
 )
 from vizlib.budgets import MAX_MULTIPLICATIONS
 from vizlib.confinement import run_confined
 from vizlib.model_files import StoredModel, read_model_file
 from vizlib.preprocessing import PREPROCESSINGS
-from vizlib.rebuild import build, measure, model_from, rebuild, without_memory
+from vizlib.rebuild import (
+    build,
+    measure,
+    model_from,
+    rebuild,
+    weight_paths,
+    without_memory,
+)
 from vizlib.user_models import load_weights_file
 from vizlib.vetting import vet
+from vizlib.weights_alone import Head, with_named_architecture
 
 HONEST = Path(__file__).parent / "honest_models"
 MUTANTS = 400
@@ -374,7 +380,7 @@ def test_a_size_that_is_no_multiple_of_32(tmp_path):
     assert model.layers[0].output_shape[1:3] == (3, 3)
     weights = {
         path: np.broadcast_to(np.float32(0), variable.shape)
-        for path, variable in architectures.weight_paths(model).items()
+        for path, variable in weight_paths(model).items()
     }
     found, _ = with_named_architecture(StoredModel({}, "keras3", weights), "inceptionv3")
     sides = {tuple(layer["options"]["batch_shape"]) for layer in inputs_of(found.config)}
@@ -402,8 +408,8 @@ def test_one_flattened_cell_asks_for_the_smallest_size(tmp_path):
 def test_without_a_flattening_head_it_is_the_usual_size(tmp_path):
     path = save_keras3(nested("mobilenet", L.GlobalAveragePooling2D(), dense(2)), tmp_path)
     assert loaded(path, "mobilenet").input_shape == (None, 224, 224, 3)
-    assert architectures._usual_size("inceptionv3") == (299, 299)
-    assert architectures._usual_size("mobilenetv3small") == (224, 224)
+    assert architectures.usual_size("inceptionv3") == (299, 299)
+    assert architectures.usual_size("mobilenetv3small") == (224, 224)
 
 
 def test_sides_of_different_length(tmp_path):
@@ -532,7 +538,7 @@ def test_slashes_in_the_names_of_keras_2(tmp_path):
 
 
 def test_names_of_one_network_do_not_rest_on_others_before():
-    made = [architectures._Network("inceptionv3", (107, 107)).base for _ in range(2)]
+    made = [architectures.Network("inceptionv3", (107, 107)).base for _ in range(2)]
     names = [[layer.name for layer in model.layers] for model in made]
     assert names[0] == names[1]
     assert "conv2d" in names[0]
@@ -542,7 +548,7 @@ def test_keras_counts_its_names_as_before():
     keras.utils.clear_session()
     L.Conv2D(2, 3)
     before = dict(global_state.get_global_attribute("object_name_uids"))
-    assert architectures._Network("inceptionv3", (107, 107)).base.built
+    assert architectures.Network("inceptionv3", (107, 107)).base.built
     assert global_state.get_global_attribute("object_name_uids") == before
 
 
@@ -626,7 +632,7 @@ def test_convnext_is_pooled_where_it_was(form, layout, tmp_path):
 
 
 def shapes_alone(model: keras.Model, names: bool) -> StoredModel:
-    paths = architectures.weight_paths(model)
+    paths = weight_paths(model)
     weights = {path: np.broadcast_to(np.float32(0), v.shape) for path, v in paths.items()}
     return StoredModel({}, "keras3", weights, listed=listed(model) if names else ())
 
@@ -1176,7 +1182,7 @@ def test_a_head_of_very_many_weights_is_refused_at_once(monkeypatch):
         for k in range(3000)
     }
     made = []
-    monkeypatch.setattr(architectures._Network, "whole", lambda _self, n: made.append(n))
+    monkeypatch.setattr(architectures.Network, "whole", lambda _self, n: made.append(n))
     with pytest.raises(ModelLoadError, match="3001 of them"):
         with_named_architecture(replace(stored, weights=stored.weights | many), "vgg16", (32, 32))
     assert made == []
@@ -1193,11 +1199,11 @@ LARGE = {"convnextlarge", "convnextxlarge", "efficientnetb6", "efficientnetb7", 
 def test_every_network_survives_the_way(name):
     """Made, described, vetted, measured and made again it has the same layers and weights."""
     with without_memory():
-        network = architectures._Network(name, architectures._usual_size(name))
+        network = architectures.Network(name, architectures.usual_size(name))
         for model in (network.base, network.whole(7)):
             architecture = vet(json.loads(model.to_json()))
             assert vet(architecture) == architecture
-            with architectures._names_from_zero():  # as the network was: some weights have no name
+            with architectures.names_from_zero():  # as the network was: some weights have no name
                 again = build(architecture)
             assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
             shapes = [[(w.name, tuple(w.shape)) for w in m.weights] for m in (model, again)]
@@ -1214,7 +1220,7 @@ def test_every_network_survives_the_way(name):
 def test_every_network_is_found_by_its_shapes(name):
     """With its own head, without, and with a dense layer behind a model inside; no numbers."""
     side = 96 if "ception" in name else 64
-    with without_memory(), architectures._names_from_zero():
+    with without_memory(), architectures.names_from_zero():
         head = [L.GlobalAveragePooling2D(), dense(7)]
         models = {7: own(name, 7, side), 0: base(name, side), 8: nested(name, *head, side=side)}
     for kind, model in models.items():
@@ -1229,7 +1235,7 @@ def test_every_network_is_found_by_its_shapes(name):
         with without_memory():
             again = build(vet(found.config))
         assert again.output_shape == model.output_shape
-        assert set(architectures.weight_paths(again)) == set(stored.weights)
+        assert set(weight_paths(again)) == set(stored.weights)
 
 
 NUMERIC = {

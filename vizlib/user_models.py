@@ -10,19 +10,13 @@ from typing import Any
 
 import keras
 
-from vizlib.architectures import (
-    IMAGENET_CLASSES,
-    Head,
-    json_source,
-    named,
-    preprocessing_of,
-    with_named_architecture,
-)
+from vizlib.architectures import IMAGENET_CLASSES, json_source, named, preprocessing_of
 from vizlib.confinement import run_confined
 from vizlib.errors import ModelLoadError
 from vizlib.model_files import ZIP_START, ModelSource, opened
 from vizlib.rebuild import model_from, rebuild
 from vizlib.vetting import vet
+from vizlib.weights_alone import Head, with_named_architecture
 
 
 @dataclass(frozen=True)
