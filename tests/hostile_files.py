@@ -680,6 +680,118 @@ _API = {
     "floatx": "keras.config.set_floatx",
     "unsafe": "keras.config.enable_unsafe_deserialization",
 }
+
+
+# Networks of few parameters that would compute for minutes to days, or hold gigabytes meanwhile.
+
+
+def _photo(*layers: dict[str, Any], shape: tuple[int, ...] = (1000, 1000, 3)) -> dict[str, Any]:
+    return sequential(layer("InputLayer", "photo", batch_shape=[None, *shape]), *layers)
+
+
+def _chain(class_name: str, count: int, **config: Any) -> list[dict[str, Any]]:
+    return [layer(class_name, f"hard_{place}", **config) for place in range(count)]
+
+
+def _graph(*steps: tuple[dict[str, Any], list[str]]) -> dict[str, Any]:
+    """Layers with the names of what they are called on; the last gives the output."""
+    photo = layer("InputLayer", "photo", batch_shape=[None, 1000, 1000, 1])
+    layers = [photo | {"name": "photo", "inbound_nodes": []}]
+    for one, inputs in steps:
+        nodes = [[[name, 0, 0, {}] for name in inputs]]
+        layers.append(one | {"name": one["config"]["name"], "inbound_nodes": nodes})
+    config = {
+        "name": "net",
+        "layers": layers,
+        "input_layers": [["photo", 0, 0]],
+        "output_layers": [[layers[-1]["name"], 0, 0]],
+    }
+    return {"class_name": "Functional", "config": config, "name": "net"}
+
+
+def _hidden_batch() -> dict[str, Any]:
+    """A reshape moves all pixels to the axis of the images."""
+    net = _graph(
+        (layer("TFOpLambda", "pixels", function="reshape"), ["photo"]),
+        (layer("RepeatVector", "many", n=100_000), ["pixels"]),
+    )
+    net["config"]["layers"][1]["inbound_nodes"] = [["photo", 0, 0, {"shape": [-1, 1]}]]
+    return net
+
+
+_SAME = {"padding": "same", "strides": [1, 1]}
+_COMPUTED = "multiplications for one image.*up to hard"
+_HELD = "64,000,000 numbers.*inside hard"
+_HARD: dict[str, tuple[dict[str, Any], str]] = {
+    "convolutions": (
+        _photo(
+            layer("Conv2D", "wide", filters=512, kernel_size=[1, 1]),
+            *_chain("Conv2D", 3, filters=512, kernel_size=[3, 3], **_SAME),
+            shape=(256, 256, 3),
+        ),
+        f"{_COMPUTED}_1",
+    ),
+    "kernel": (
+        _photo(layer("Conv2D", "hard", filters=1, kernel_size=[1000, 1000], **_SAME)),
+        _COMPUTED,
+    ),
+    "depthwise": (
+        _photo(layer("DepthwiseConv2D", "hard", kernel_size=[999, 999], **_SAME)),
+        _COMPUTED,
+    ),
+    "separable": (
+        _photo(layer("SeparableConv2D", "hard", filters=1, kernel_size=[999, 999], **_SAME)),
+        _COMPUTED,
+    ),
+    "transposed": (
+        _photo(layer("Conv2DTranspose", "hard", filters=1, kernel_size=[1000, 1000], **_SAME)),
+        _COMPUTED,
+    ),
+    "dense": (_photo(*_chain("Dense", 3, units=4000), shape=(128, 120, 3)), f"{_COMPUTED}_2"),
+    "windows": (
+        _photo(layer("MaxPooling2D", "hard", pool_size=[1000, 1000], **_SAME)),
+        _COMPUTED,
+    ),
+    "averages": (
+        _photo(*_chain("AveragePooling2D", 60, pool_size=[50, 50], **_SAME)),
+        f"{_COMPUTED}_33",
+    ),
+    "adaptive": (
+        _graph(
+            (layer("Conv2D", "wide", filters=60, kernel_size=[1, 1]), ["photo"]),
+            *((one, ["wide"]) for one in _chain("AdaptiveMaxPooling2D", 20, output_size=[2, 2])),
+        ),
+        f"{_COMPUTED}_8",
+    ),
+    "product": (
+        _graph(
+            (layer("UpSampling2D", "large", size=[7, 7]), ["photo"]),
+            (layer("Reshape", "matrix", target_shape=[7000, 7000]), ["large"]),
+            (layer("Dot", "hard", axes=[2, 2]), ["matrix", "matrix"]),
+        ),
+        _COMPUTED,
+    ),
+    "sum-of-thousands": (
+        _graph(
+            (layer("UpSampling2D", "large", size=[7, 8]), ["photo"]),
+            (layer("Add", "hard"), ["large"] * 4900),
+        ),
+        _COMPUTED,
+    ),
+    "held-by-padding": (
+        _photo(layer("Resizing", "hard", height=4096, width=1, pad_to_aspect_ratio=True)),
+        _HELD,
+    ),
+    "held-by-resizing": (
+        _photo(
+            layer("Reshape", "flat", target_shape=[1, 1_000_000, 3]),
+            layer("Resizing", "hard", height=4096, width=1, antialias=True),
+        ),
+        _HELD,
+    ),
+    "hidden-in-the-batch": (_hidden_batch(), "64,000,000 numbers.*in the output of many"),
+}
+
 # Makers of configurations, and the words of the refusal.
 CONFIGS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "lambda-code": (lambda f: _lambda(function=_lambda_code(f)), "Lambda"),
@@ -773,6 +885,7 @@ CONFIGS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         ),
         "size of net/bomb",
     ),
+    **{f"hard-{name}": (lambda f, net=net: net, why) for name, (net, why) in _HARD.items()},
     "no-config": (lambda f: {"class_name": "Sequential"}, "record"),
     "empty": (lambda f: {}, "Expected"),
 }

@@ -19,7 +19,7 @@ APP = sorted([*ROOT.glob("dashboard.py"), *(ROOT / "pages").rglob("*.py")])
 FRAMEWORKS = {"keras", "tensorflow"}
 MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
-    *("filters", "architectures", "input_gradients", "sanity"),
+    *("filters", "architectures", "weights_alone", "input_gradients", "sanity"),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}

@@ -1,10 +1,6 @@
-"""What a file of weights does not say: how the layers are connected.
+"""The networks of `keras.applications`: their names, their preprocessing, and how they are made.
 
-A weights file holds numbers alone. The architecture comes from our own side, by the name of a
-network of `keras.applications`, or as JSON that is vetted like that of a model file. For a name,
-the shapes in the file tell what follows the convolutional base: nothing, the network's own head, or
-the pooling and the one dense layer of transfer learning. What the shapes do not tell is refused.
-Networks are made without memory here; `rebuild` gives them their numbers.
+They are made without memory here, and as in a fresh process; `vizlib.rebuild` gives them numbers.
 """
 
 from __future__ import annotations
@@ -12,35 +8,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
-import itertools
 import json
 import math
 import os
 import re
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src.backend.common import global_state
 
-from vizlib.budgets import MAX_INPUT_SIDE
-from vizlib.errors import InvalidArgumentError, ModelLoadError, first_reason
-from vizlib.model_files import StoredModel
-from vizlib.rebuild import (
-    ASSUMED_SIDE,
-    build,
-    measure,
-    stored_groups,
-    stored_paths,
-    weight_paths,
-    without_memory,
-)
+from vizlib.errors import InvalidArgumentError, first_reason
+from vizlib.rebuild import ASSUMED_SIDE, build, without_memory
 from vizlib.vetting import Json, vet
 
 #: Every network of `keras.applications`, by its name in lower case.
@@ -73,30 +55,9 @@ IMAGENET_CLASSES = 1000
 Size = tuple[int, int]
 Shape = tuple[int, ...]
 
-_STRIDE = 32  # pixels of the input for each of the base's maps, in every network of the table
-_ALPHAS = (0.25, 0.35, 0.5, 0.75, 1.3, 1.4)  # widths that MobileNets are published in, beside 1
 # The variance that EfficientNet's ImageNet weights bring: standard deviations, by mistake.
-_PRETRAINED_VARIANCE = (0.229, 0.224, 0.225)
+PRETRAINED_VARIANCE = (0.229, 0.224, 0.225)
 _NAME_UIDS = "object_name_uids"  # where Keras counts the layers that it names itself
-
-# How a layer without weights shows in a file, by the name that Keras gives it.
-_POOLINGS: dict[str, Any] = {
-    "global_average_pooling2d": keras.layers.GlobalAveragePooling2D,
-    "global_max_pooling2d": keras.layers.GlobalMaxPooling2D,
-    "flatten": keras.layers.Flatten,
-}
-_AVERAGE, _LARGEST, _FLATTEN = _POOLINGS
-_SCALING = "rescaling"
-_UNTOLD: dict[str, Any] = {  # those whose settings are not in the file
-    "average_pooling2d": keras.layers.AveragePooling2D,
-    "max_pooling2d": keras.layers.MaxPooling2D,
-}
-_MOST_IN_OWN_HEAD = 8  # weights, above which no network's own head is looked for
-_OTHERWISE = (
-    'Save the whole model with model.save("model.keras") and load that, or give its architecture: '
-    'Path("model.json").write_text(model.to_json()), then '
-    'load_convnet(path, architecture="model.json").'
-)
 
 
 def available_architectures() -> tuple[str, ...]:
@@ -122,7 +83,7 @@ def preprocessing_of(name: str) -> str:
     InvalidArgumentError
         For the name of another network.
     """
-    plain = _plain(name)
+    plain = plain_name(name)
     families = [family for family in FAMILY_PREPROCESSING if plain.startswith(family)]
     if not families:
         raise InvalidArgumentError(
@@ -150,7 +111,7 @@ def named(architecture: Any) -> str | None:
         return architecture.lower()
     if _is_json(architecture):
         return None
-    close = difflib.get_close_matches(_plain(architecture), NETWORKS, n=5, cutoff=0.5)
+    close = difflib.get_close_matches(plain_name(architecture), NETWORKS, n=5, cutoff=0.5)
     raise InvalidArgumentError(
         "Expected architecture to be a network of keras.applications, or the JSON that "
         f"model.to_json() gives, as a path or text. Received: {architecture[:80]!r}. "
@@ -174,7 +135,8 @@ def _is_json(text: str) -> bool:
     return False
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name without capitals and signs, as the table spells it."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -182,7 +144,7 @@ def _plain(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Network:
+class Network:
     """A network of the table with its options."""
 
     name: str
@@ -203,7 +165,7 @@ class _Network:
 
     def _made(self, **options: Any) -> keras.Model:
         shape = (*self.size, self.channels)
-        with without_memory(), _names_from_zero():
+        with without_memory(), names_from_zero():
             try:
                 model = NETWORKS[self.name](
                     weights=None, input_shape=shape, **self.options, **options
@@ -213,11 +175,11 @@ class _Network:
                     f"Expected an input_size that {self.name} can be built for. Received "
                     f"{self.size}: {first_reason(error)}."
                 ) from error
-            return build(_with_scaling(_described(model))) if self.scaled else model
+            return build(_with_scaling(described(model))) if self.scaled else model
 
 
 @contextlib.contextmanager
-def _names_from_zero() -> Iterator[None]:
+def names_from_zero() -> Iterator[None]:
     """Let Keras name layers as in a fresh process."""
     before = global_state.get_global_attribute(_NAME_UIDS)
     try:
@@ -227,13 +189,15 @@ def _names_from_zero() -> Iterator[None]:
         global_state.set_global_attribute(_NAME_UIDS, before)
 
 
-def _described(model: keras.Model) -> Json:
+def described(model: keras.Model) -> Json:
+    """The vetted architecture of a network."""
     return vet(json.loads(model.to_json()))
 
 
 @cache
-def _usual_size(name: str) -> Size:
-    with without_memory(), _names_from_zero():
+def usual_size(name: str) -> Size:
+    """Pixels that a network takes if it is not told."""
+    with without_memory(), names_from_zero():
         height, width = NETWORKS[name](weights=None).input_shape[1:3]
     return height or ASSUMED_SIDE, width or ASSUMED_SIDE
 
@@ -243,8 +207,8 @@ def _with_scaling(network: Json) -> Json:
 
     These bring standard deviations where variances belong, which it makes up for.
     """
-    after, new = "normalization", f"{_SCALING}_1"
-    options = {"scale": [1 / math.sqrt(value) for value in _PRETRAINED_VARIANCE], "offset": 0.0}
+    after, new = "normalization", "rescaling_1"
+    options = {"scale": [1 / math.sqrt(value) for value in PRETRAINED_VARIANCE], "offset": 0.0}
     layers, calls = [], []
     for layer in network["layers"]:
         more = {"name": new, "stored": new, "class": "Rescaling", "options": options}
@@ -257,560 +221,3 @@ def _with_scaling(network: Json) -> Json:
         else:
             calls.append(call)
     return vet({**network, "layers": layers, "calls": calls})
-
-
-# ------------------------------------------------------------------------- what is in the file
-
-
-@dataclass(frozen=True)
-class _Split:
-    """The weights of a file, those of the convolutional base told from what comes beside it.
-
-    Attributes
-    ----------
-    nested : bool
-        Whether the base is a model inside the model.
-    wrapped : bool
-        Whether the whole is, beside layers without weights.
-    head : list of tuple of int
-        Shapes of the weights that are not the base's.
-    prefix : str
-        Of the base's paths, in a file of Keras 3.
-    """
-
-    nested: bool
-    wrapped: bool
-    head: list[Shape]
-    prefix: str = ""
-
-
-def _with_plain_paths(stored: StoredModel) -> StoredModel:
-    """The same with the paths that Keras 3 writes."""
-    if stored.layout == "legacy":
-        return stored
-    weights = {_plain_path(path): array for path, array in stored_paths(stored).items()}
-    listed = tuple((_plain_path(path), name) for path, name in stored.listed)
-    return replace(stored, weights=weights, listed=listed)
-
-
-def _plain_path(path: str) -> str:
-    return path.replace("_layer_checkpoint_dependencies", "layers")
-
-
-def _split(base: keras.Model, stored: StoredModel) -> _Split | None:
-    """Find the base's weights, by shape; None if they are not there."""
-    if stored.layout == "keras3":
-        return _split_paths(base, stored.weights)
-    return _split_groups(base, _grouped(stored))
-
-
-def _split_paths(base: keras.Model, weights: dict[str, np.ndarray]) -> _Split | None:
-    expected = {path: tuple(one.shape) for path, one in weight_paths(base).items()}
-    shapes = {path: array.shape for path, array in weights.items()}
-    first = next(iter(expected))
-    starts = (path.removesuffix(first) for path in shapes if f"/{path}".endswith(f"/{first}"))
-    for prefix in sorted(starts, key=len):
-        if all(shapes.get(prefix + path) == shape for path, shape in expected.items()):
-            inside = {prefix + path for path in expected}
-            rest = sorted(set(shapes) - inside, key=_natural)
-            nested = any(not path.startswith(prefix) for path in rest)
-            return _Split(nested, False, [shapes[path] for path in rest], prefix)
-    return None
-
-
-def _grouped(stored: StoredModel) -> list[list[Shape]]:
-    return [
-        [stored.weights[f"{layer}/{name}"].shape for name in names]
-        for layer, names in stored_groups(stored)
-    ]
-
-
-def _split_groups(base: keras.Model, groups: list[list[Shape]]) -> _Split | None:
-    expected = _shapes(base)
-    count = sum(1 for layer in base.layers if layer.weights)
-    if len(groups) >= count and Counter(_flat(groups[:count])) == expected:
-        return _Split(False, False, _flat(groups[count:]))
-    for place, group in enumerate(groups):
-        if Counter(group) == expected:
-            others = _flat([*groups[:place], *groups[place + 1 :]])
-            return _Split(bool(others), not others, others)
-    if len(groups) == 1 and expected <= Counter(groups[0]):
-        return _Split(False, True, list((Counter(groups[0]) - expected).elements()))
-    return None
-
-
-def _shapes(model: keras.Model) -> Counter[Shape]:
-    return Counter(tuple(weight.shape) for weight in model.weights)
-
-
-def _flat(groups: list[list[Shape]]) -> list[Shape]:
-    return [shape for group in groups for shape in group]
-
-
-def _natural(path: str) -> list[Any]:
-    parts = re.split(r"([0-9]+)", path)
-    return [(int(part) if k % 2 else -1, part) for k, part in enumerate(parts)]
-
-
-def _kind(path: str) -> str:
-    return re.sub(r"_\d+$", "", path.rpartition("/")[2])
-
-
-def _listed_beside(base: keras.Model, split: _Split, stored: StoredModel) -> Counter[str]:
-    """Layers that the file lists and the base does not have, by the name Keras gives their kind."""
-    if stored.layout == "keras3":
-        kinds = {**_POOLINGS, **_UNTOLD}
-        own = Counter(k for k, kind in kinds.items() for one in base.layers if type(one) is kind)
-        return Counter(_kind(path) for path, _ in stored.listed) - own
-    listed = Counter(_kind(name) for name, _ in stored.legacy_order)
-    return listed if split.nested else listed - Counter(_kind(one.name) for one in base.layers)
-
-
-# ------------------------------------------------------------------------------- the base by name
-
-
-def with_named_architecture(
-    stored: StoredModel, name: str, size: Size | None = None
-) -> tuple[StoredModel, bool]:
-    """Add the architecture that stored weights belong to, the name of their network being given.
-
-    Parameters
-    ----------
-    stored : StoredModel
-        Weights alone.
-    name : str
-        A name in `NETWORKS`.
-    size : (height, width), optional
-        Pixels of the input. By default what a flattening head asks for, or else the usual size of
-        the network.
-
-    Returns
-    -------
-    StoredModel
-        With a vetted configuration.
-    bool
-        Whether it ends in the network's own head for the classes of ImageNet.
-
-    Raises
-    ------
-    ModelLoadError
-        If the weights are not those of the network, or do not tell what follows its base.
-    """
-    stored = _with_plain_paths(stored)
-    network, split = _found(stored, name, size or _usual_size(name))
-    if _is_scaled(network, split, stored):
-        network = replace(network, scaled=True)
-    form = _Form(network, split, stored)
-    if split.head:
-        form = _with_head(form, fixed=size is not None)
-    model = form.model()
-    architecture = _described(model)
-    if form.network.size != _usual_size(name):
-        measure(architecture)
-    arranged = _arranged(form, model)
-    return replace(arranged, config=architecture), form.own == IMAGENET_CLASSES
-
-
-def _found(stored: StoredModel, name: str, size: Size) -> tuple[_Network, _Split]:
-    for options, channels in itertools.product(_widths(name), _channels(stored)):
-        network = _Network(name, size, channels, options)
-        split = _split(network.base, stored)
-        if split is not None:
-            return network, split
-    raise _other_weights(_Network(name, size), stored)
-
-
-def _widths(name: str) -> Iterator[dict[str, Any]]:
-    yield {}
-    if "alpha" in inspect.signature(NETWORKS[name]).parameters:
-        yield from ({"alpha": alpha} for alpha in _ALPHAS)
-
-
-def _channels(stored: StoredModel) -> tuple[int, ...]:
-    """Colour, or else grey where there is a kernel that looks at a single map."""
-    kernels = [array.shape for array in stored.weights.values() if array.ndim == 4]
-    return (3, 1) if any(shape[2] == 1 < shape[3] for shape in kernels) else (3,)
-
-
-def _is_scaled(network: _Network, split: _Split, stored: StoredModel) -> bool:
-    """Whether EfficientNet has the rescaling that belongs to its ImageNet weights.
-
-    Raises
-    ------
-    ModelLoadError
-        If the file does not tell, or lists no rescaling where the network has some.
-    """
-    inside = Counter(
-        _kind(path) for path, _ in stored.listed if _container(path) == f"{split.prefix}layers"
-    )
-    if inside["input_layer"]:
-        _refuse_without_scaling(network, inside)
-    if not network.name.startswith("efficientnetb") or not _has_pretrained_variance(stored):
-        return False
-    if inside["input_layer"]:
-        return inside[_SCALING] > 1 or inside["tf_op_lambda"] > 0
-    published = not split.head or (IMAGENET_CLASSES,) in split.head
-    inside_another = split.nested or split.wrapped
-    if stored.layout == "legacy" and inside_another and not published:
-        raise ModelLoadError(
-            f"Expected a file that tells how {network.name} scales its input, which has changed "
-            f"with Keras 2.12. This one does not. {_OTHERWISE}"
-        )
-    names = [name for name, _ in stored.legacy_order]
-    told = sum(_kind(name) == _SCALING for name in names) > 1 or "tf.math.multiply" in names
-    return stored.layout == "keras3" or published or told
-
-
-def _container(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _refuse_without_scaling(network: _Network, inside: Counter[str]) -> None:
-    kinds = {_SCALING: keras.layers.Rescaling, "normalization": keras.layers.Normalization}
-    layers = network.base.layers
-    missing = [
-        name
-        for name, kind in kinds.items()
-        if any(type(layer) is kind for layer in layers) and not inside[name]
-    ]
-    if missing:
-        raise ModelLoadError(
-            f"Expected {network.name} with its {' and '.join(missing)} inside. Received a file "
-            f"that lists none, as include_preprocessing=False leaves it. {_OTHERWISE}"
-        )
-
-
-def _has_pretrained_variance(stored: StoredModel) -> bool:
-    if stored.layout == "keras3":
-        found = [a for path, a in stored.weights.items() if path.endswith("/normalization/vars/1")]
-    else:
-        found = [a for name, a in stored.weights.items() if re.search(r"/variance(:0)?$", name)]
-    return any(
-        array.shape == (3,) and np.allclose(array, _PRETRAINED_VARIANCE, atol=1e-3)
-        for array in found
-    )
-
-
-# ----------------------------------------------------------------------------- what follows it
-
-
-@dataclass(frozen=True)
-class _Form:
-    """A network and what follows its base.
-
-    Attributes
-    ----------
-    own : int
-        Classes of the network's own head, if it has that.
-    pooling : str or None
-        A name in `_POOLINGS`: what stands before the dense layer.
-    units : int
-        Of the dense layer, if there is one.
-    bias : bool
-        Whether the dense layer has one.
-    """
-
-    network: _Network
-    split: _Split
-    stored: StoredModel
-    own: int = 0
-    pooling: str | None = None
-    units: int = 0
-    bias: bool = True
-
-    def model(self) -> keras.Model:
-        """The whole network, without memory."""
-        if self.own:
-            return self._wrapped(self.network.whole(self.own))
-        base = self.network.base
-        return self._wrapped(self._followed(base) if self.units else base)
-
-    def _followed(self, base: keras.Model) -> keras.Model:
-        with without_memory(), _names_from_zero():
-            activation = "softmax" if self.units > 1 else "sigmoid"
-            dense = keras.layers.Dense(
-                self.units, activation=activation, use_bias=self.bias, name="dense"
-            )
-            pooling = [_POOLINGS[self.pooling](name=self.pooling)] if self.pooling else []
-            if self.split.nested:
-                return keras.Sequential([keras.Input(base.input_shape[1:]), base, *pooling, dense])
-            outputs = base.output
-            for layer in (*pooling, dense):
-                outputs = layer(outputs)
-            return keras.Model(base.input, outputs, name=base.name)
-
-    def _wrapped(self, model: keras.Model) -> keras.Model:
-        if not self.split.wrapped:
-            return model
-        with without_memory(), _names_from_zero():
-            return keras.Sequential([keras.Input(model.input_shape[1:]), model])
-
-
-def _with_head(form: _Form, *, fixed: bool) -> _Form:
-    """Find the head in the shapes that the base leaves over."""
-    dense = _one_dense(form.split.head)
-    form = _sized(form, fixed=fixed)
-    own = _own_classes(form)
-    if dense is None and own:
-        return replace(form, own=own)
-    if dense is None:
-        raise _untold_head(form)
-    rows, units, bias = dense
-    form = replace(form, pooling=_pooling(form, rows), units=units, bias=bias)
-    if form.network.name.startswith("convnext") and form.pooling != _FLATTEN:
-        return _beside_normalisation(form, own)
-    return replace(form, own=own if form.pooling == _AVERAGE else 0)
-
-
-def _one_dense(head: list[Shape]) -> tuple[int, int, bool] | None:
-    """Rows and columns of the only kernel, and whether there is a bias."""
-    kernels = [shape for shape in head if len(shape) == 2]
-    others = [shape for shape in head if len(shape) != 2]
-    if len(kernels) != 1 or min(kernels[0]) < 1 or others not in ([], [kernels[0][1:]]):
-        return None
-    return *kernels[0], bool(others)
-
-
-def _own_classes(form: _Form) -> int:
-    """Classes of the network's own head, 0 if this is another."""
-    head = form.split.head
-    if form.split.nested or len(head) > _MOST_IN_OWN_HEAD or any(0 in shape for shape in head):
-        return 0
-    ends = dict.fromkeys(shape[-1] for shape in reversed(head) if len(shape) > 1)
-    return next((n for n in ends if _holds_all(form.network.whole(n), form)), 0)
-
-
-def _holds_all(model: keras.Model, form: _Form) -> bool:
-    stored, split = form.stored, form.split
-    if stored.layout == "keras3":
-        own = {split.prefix + path: tuple(v.shape) for path, v in weight_paths(model).items()}
-        return own == {path: array.shape for path, array in stored.weights.items()}
-    groups = _grouped(stored)
-    count = 1 if split.wrapped else sum(1 for layer in model.layers if layer.weights)
-    return len(groups) == count and Counter(_flat(groups)) == _shapes(model)
-
-
-def _sized(form: _Form, *, fixed: bool) -> _Form:
-    """Find the size of the input at which a head that flattens fits.
-
-    Raises
-    ------
-    ModelLoadError
-        If there is none, or it is not the one that is given.
-    """
-    base = form.network.base
-    height, width, channels = base.output_shape[1:]
-    rows = next((shape[0] for shape in form.split.head if len(shape) == 2), channels)
-    if rows == channels and not _flattens_one_cell(form):
-        return form
-    if rows == height * width * channels:
-        return form
-    cells, left = divmod(rows, channels)
-    side = None if fixed or left else _side(form.network, cells)
-    if side is not None:
-        return replace(form, network=replace(form.network, size=(side, side)))
-    if _one_dense(form.split.head):
-        raise _unfitting_rows(form, rows, (height, width, channels))
-    return form
-
-
-def _flattens_one_cell(form: _Form) -> bool:
-    beside = _listed_beside(form.network.base, form.split, form.stored)
-    return beside[_FLATTEN] > 0 and not beside[_AVERAGE] and not beside[_LARGEST]
-
-
-def _side(network: _Network, cells: int) -> int | None:
-    """The side of a square input that gives so many cells: a multiple of 32, or the least."""
-    wanted = math.isqrt(cells)
-    usual = _STRIDE * wanted
-    if wanted**2 != cells or not 0 < usual <= MAX_INPUT_SIDE:
-        return None
-
-    def found(side: int) -> int:
-        try:
-            return int(replace(network, size=(side, side)).base.output_shape[1])
-        except InvalidArgumentError:  # too small for the network
-            return 0
-
-    if found(usual) == wanted:
-        return usual
-    sides = range(usual, min(usual + 4 * _STRIDE, MAX_INPUT_SIDE))
-    least = sides.start + bisect_left(sides, wanted, key=found)
-    return least if least in sides and found(least) == wanted else None
-
-
-def _pooling(form: _Form, rows: int) -> str:
-    """What stands before the dense layer: told by its rows, and by what the file lists."""
-    base = form.network.base
-    beside = _listed_beside(base, form.split, form.stored)
-    untold = [name for name in _UNTOLD if beside[name]]
-    if untold:
-        raise ModelLoadError(
-            f"Expected the maps of {form.network.name} to be averaged or flattened. This file "
-            f"lists {' and '.join(untold)} too, whose size it does not tell. {_OTHERWISE}"
-        )
-    if rows != base.output_shape[-1]:
-        return _FLATTEN
-    if beside[_AVERAGE]:
-        return _AVERAGE
-    return next((name for name in (_LARGEST, _FLATTEN) if beside[name]), _AVERAGE)
-
-
-def _beside_normalisation(form: _Form, own: int) -> _Form:
-    """Tell what is pooled in ConvNeXt: the maps before its last normalisation, or those after it.
-
-    Its own head and its own ``pooling`` stand before, a pooling layer after it; shapes are equal.
-    """
-    if own and _names_its_own_head(form.stored):
-        return replace(form, own=own)
-    places = _places(form) if form.split.nested else set()
-    if len(places) != 1:
-        raise _untold_pooling(form)
-    if "outside" in places:
-        return form
-    pooling = "max" if form.pooling == _LARGEST else "avg"
-    options = {**form.network.options, "pooling": pooling}
-    return replace(form, network=replace(form.network, options=options), pooling=None)
-
-
-def _places(form: _Form) -> set[str]:
-    """Whether the pooling is listed inside the base, or outside."""
-    if form.stored.layout == "legacy":  # which lists all layers but those inside
-        listed = any(_kind(name) == form.pooling for name, _ in form.stored.legacy_order)
-        return {"outside" if listed else "inside"}
-    inside = f"{form.split.prefix}layers"
-    paths = [path for path, _ in form.stored.listed if _kind(path) == form.pooling]
-    return {"inside" if _container(path) == inside else "outside" for path in paths}
-
-
-def _names_its_own_head(stored: StoredModel) -> bool:
-    names = [*stored.weights, *(name for _, name in stored.listed)]
-    return any("_head_layernorm" in name for name in names)
-
-
-# ----------------------------------------------------------------------------- as it is rebuilt
-
-
-def _arranged(form: _Form, model: keras.Model) -> StoredModel:
-    """The weights under the paths, or the names of layers, that the network has here."""
-    stored, split = form.stored, form.split
-    if stored.layout == "legacy":
-        return _with_own_names(stored, set(_weighted_names(model)))
-    inner = "layers/functional/" if split.nested else ""
-    places = {split.prefix + path: inner + path for path in weight_paths(form.network.base)}
-    own = sorted(set(weight_paths(model)) - set(places.values()), key=_natural)
-    left = sorted(set(stored.weights) - set(places), key=_natural)
-    places |= dict(zip(left, own, strict=True))
-    weights = {places[path]: array for path, array in stored.weights.items()}
-    return replace(stored, weights=weights)
-
-
-def _weighted_names(model: keras.Model) -> Iterator[str]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _weighted_names(layer)
-        elif layer.weights:
-            yield layer.name
-
-
-def _with_own_names(stored: StoredModel, own: set[str]) -> StoredModel:
-    """A legacy file with its layers renamed as they are called here.
-
-    Keras counts the layers that it names itself through a whole process, so the file may have
-    ``conv2d_94`` and on where the network has ``conv2d`` and on; and Keras 2 had slashes in names.
-    """
-    order = [
-        (layer, [weight.rpartition("/") for weight in names])
-        for layer, names in stored.legacy_order
-    ]
-    told = {layer for layer, _ in order} | {place for _, names in order for place, _, _ in names}
-    new = _own_names(told, own)
-    groups, weights = [], {}
-    for (layer, names), (_, old) in zip(order, stored.legacy_order, strict=True):
-        renamed = [f"{new.get(place, place)}{slash}{name}" for place, slash, name in names]
-        groups.append((new.get(layer, layer), tuple(renamed)))
-        for name, before in zip(renamed, old, strict=True):
-            weights[f"{groups[-1][0]}/{name}"] = stored.weights[f"{layer}/{before}"]
-    unique = len(weights) == len(stored.weights) and len(dict(groups)) == len(groups)
-    return replace(stored, legacy_order=tuple(groups), weights=weights) if unique else stored
-
-
-def _own_names(told: set[str], own: set[str]) -> dict[str, str]:
-    """What the layers of a file are called here, for those that can be told."""
-    numbered, own_numbered = _numbered(told), _numbered(own)
-    spelled = {_spelled(name): name for name in own}
-    found: dict[str, str] = {}
-    for stem, names in numbered.items():
-        if len(names) == len(own_numbered.get(stem, ())):
-            found |= dict(zip(names, own_numbered[stem], strict=True))
-        else:
-            found |= {n: spelled[_spelled(n)] for n in names if _spelled(n) in spelled}
-    return found
-
-
-def _numbered(names: set[str]) -> dict[str, list[str]]:
-    """Names that differ in their last number only, in order of it; by what is before."""
-    found: dict[str, list[str]] = {}
-    for name in sorted(names, key=_natural):
-        found.setdefault(_kind(name), []).append(name)
-    return found
-
-
-def _spelled(name: str) -> str:
-    # MobileNetV3 and DenseNet have had slashes, capitals and whole words in Keras 2.
-    return name.lower().replace("/", "_").replace("batchnorm", "bn")
-
-
-# ------------------------------------------------------------------------------------- refusals
-
-
-def _other_weights(network: _Network, stored: StoredModel) -> ModelLoadError:
-    own = _shapes(network.base)
-    missing = own - Counter(array.shape for array in stored.weights.values())
-    names = {_plain(part) for name in stored.weights for part in name.split("/")}
-    names |= {_plain(name) for _, name in stored.listed}
-    named = sorted(names & set(NETWORKS) - {network.name})
-    what = (
-        f"a file in which {missing.total()} of its {own.total()} weights are missing, such as one "
-        f"of the shape {next(iter(missing))}"
-        if missing
-        else "a file that has such weights in other places"
-    )
-    hint = f" The file itself names {' and '.join(named)}." if named else ""
-    return ModelLoadError(
-        f"Expected the weights of {network.name}. Received {what}.{hint} "
-        f"Give the name of the network that the file is of. If it was changed: {_OTHERWISE}"
-    )
-
-
-def _untold_head(form: _Form) -> ModelLoadError:
-    head = form.split.head
-    kernels = [shape for shape in head if len(shape) == 2]
-    if len(kernels) > 1 and all(len(shape) < 3 for shape in head):
-        sizes = " and ".join(f"{rows} x {columns}" for rows, columns in kernels[:5])
-        what = f"{len(kernels)} of them, {sizes}: the activations between them are not in the file"
-    else:
-        shapes = ", ".join(map(str, head[:5]))
-        what = f"weights of the shapes {shapes}: how such layers are connected is not in the file"
-    return ModelLoadError(
-        f"Expected one dense layer after the base of {form.network.name}, or its own head. "
-        f"Received {what}. {_OTHERWISE}"
-    )
-
-
-def _unfitting_rows(form: _Form, rows: int, maps: Shape) -> ModelLoadError:
-    height, width, channels = maps
-    sides = " x ".join(map(str, form.network.size))
-    return ModelLoadError(
-        f"Expected a dense layer on the {channels} channels of {form.network.name}, or on all "
-        f"{math.prod(maps)} numbers of the {height} x {width} maps that an input of {sides} pixels "
-        f"gives. Received one on {rows} numbers. Give the size that the network was trained with, "
-        "input_size=(height, width)."
-    )
-
-
-def _untold_pooling(form: _Form) -> ModelLoadError:
-    return ModelLoadError(
-        f"Expected a file that tells where {form.network.name} is pooled, before its last "
-        f"normalisation or after it. This one fits both. {_OTHERWISE}"
-    )

@@ -33,8 +33,9 @@ MAX_LAYERS = 2500  # layers, those of nested models included
 MAX_NODES = 5000  # calls of layers, those of nested models included
 MAX_NESTING = 12  # models inside models
 MAX_INPUT_SIDE = 1024  # pixels of one side of the input
-MAX_ACTIVATION_ELEMENTS = 64_000_000  # numbers in one layer's output for one image
+MAX_ACTIVATION_ELEMENTS = 64_000_000  # numbers that one layer holds or gives for one image
 MAX_ACTIVATION_TOTAL = 400_000_000  # numbers in all layers' outputs for one image
+MAX_MULTIPLICATIONS = 250_000_000_000  # for one image; EfficientNetV2L takes 56 billion
 
 # The child process that reads the file.
 CHILD_MEMORY_BYTES = 1400 * MIB  # of address space, which no read may exceed

@@ -20,11 +20,17 @@ from keras.src.applications.convnext import LayerScale
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 from keras.src.backend.common import global_state
 
-from vizlib.budgets import MAX_ACTIVATION_ELEMENTS, MAX_ACTIVATION_TOTAL, MAX_PARAMETERS
+from vizlib.budgets import (
+    MAX_ACTIVATION_ELEMENTS,
+    MAX_ACTIVATION_TOTAL,
+    MAX_MULTIPLICATIONS,
+    MAX_PARAMETERS,
+)
 from vizlib.errors import ModelLoadError, VizlibError
 from vizlib.layer_rules import LAYERS, words
 from vizlib.model_files import StoredModel
 from vizlib.vetting import Json, vet
+from vizlib.work import Call, Shape, held_between, multiplications
 
 ASSUMED_SIDE = 224  # pixels, where the network leaves the side of its input open
 
@@ -233,7 +239,7 @@ def _name_operation(result: Any, name: str) -> None:
 
 @dataclass
 class Measured:
-    """What a network needs, found without taking the memory.
+    """What a network needs, found without taking the memory or the time.
 
     Attributes
     ----------
@@ -241,16 +247,19 @@ class Measured:
     activations : int
         Numbers in all layers' outputs for one image.
     largest : int
-        Numbers in the largest of them.
+        Numbers in the largest of them, or that a layer holds meanwhile.
+    multiplications : int
+        For one image; see `vizlib.work.multiplications`.
     """
 
     parameters: int = 0
     activations: int = 0
     largest: int = 0
+    multiplications: int = 0
 
 
 def measure(architecture: Json) -> Measured:
-    """Count a network's parameters and activations, and refuse what exceeds the budgets.
+    """Count what a network stores, gives and computes, and refuse what exceeds the budgets.
 
     Raises
     ------
@@ -319,7 +328,8 @@ class _Ruler:
 
     def _call(self, network: Json, layer: Json, call: Json, made: dict[Any, Any]) -> list[Any]:
         if "operation" in layer:
-            return self._seen(layer, _operate(layer, _operands_of(call, made)))
+            operands = _operands_of(call, made)
+            return self._worked(layer, operands, _operate(layer, operands))
         options = {"training": call["training"]} if "training" in call else {}
         return self._layer(network, layer, _fetch(call["inputs"], made), options)
 
@@ -333,7 +343,7 @@ class _Ruler:
         outputs = self.layers[key](tensors, **options)
         if new:
             self._count(layer, self.layers[key])
-        return self._seen(layer, outputs)
+        return self._worked(layer, keras.tree.flatten(tensors), outputs, self.layers[key])
 
     def _count(self, layer: Json, made: keras.Layer) -> None:
         self.measured.parameters += sum(math.prod(weight.shape) for weight in made.weights)
@@ -342,15 +352,39 @@ class _Ruler:
                 "parameters", MAX_PARAMETERS, self.measured.parameters, f"up to {layer['name']}"
             )
 
+    def _worked(
+        self, layer: Json, inputs: list[Any], outputs: Any, made: keras.Layer | None = None
+    ) -> list[Any]:
+        weights = made.weights if made is not None else []
+        call = Call(
+            layer.get("operation") or layer["class"],
+            [_shape(one) for one in inputs],
+            [_shape(one) for one in keras.tree.flatten(outputs)],
+            layer["options"],
+            [tuple(one.shape) for one in weights if one.name.endswith("kernel")],
+        )
+        self._held(held_between(call), f"inside {layer['name']}")
+        self.measured.multiplications += multiplications(call)
+        if self.measured.multiplications > MAX_MULTIPLICATIONS:
+            raise _too_large(
+                "multiplications for one image",
+                MAX_MULTIPLICATIONS,
+                self.measured.multiplications,
+                f"up to {layer['name']}",
+            )
+        return self._seen(layer, outputs)
+
+    def _held(self, size: int, where: str) -> None:
+        self.measured.largest = max(size, self.measured.largest)
+        if size > MAX_ACTIVATION_ELEMENTS:
+            raise _too_large("numbers", MAX_ACTIVATION_ELEMENTS, size, where)
+
     def _seen(self, layer: Json, outputs: Any) -> list[Any]:
         found = keras.tree.flatten(outputs)
         for tensor in found:
-            size = math.prod(side or ASSUMED_SIDE for side in tensor.shape[1:])
+            size = math.prod(_shape(tensor))
             self.measured.activations += size
-            self.measured.largest = max(size, self.measured.largest)
-            if size > MAX_ACTIVATION_ELEMENTS:
-                where = f"in the output of {layer['name']}"
-                raise _too_large("numbers", MAX_ACTIVATION_ELEMENTS, size, where)
+            self._held(size, f"in the output of {layer['name']}")
         if self.measured.activations > MAX_ACTIVATION_TOTAL:
             raise _too_large(
                 "numbers in the outputs of all layers",
@@ -387,8 +421,14 @@ def _order(tensors: Any) -> list[str]:
     return [tensors["tensor"][0]]
 
 
-def _assumed(shape: list[int | None]) -> tuple[int | None, ...]:
-    return (None, *(side or ASSUMED_SIDE for side in shape[1:]))
+def _assumed(shape: list[int | None]) -> Shape:
+    # One image. Were their number left open, a reshape could hide others in it.
+    return (1, *(side or ASSUMED_SIDE for side in shape[1:]))
+
+
+def _shape(value: Any) -> Shape:
+    shape = np.shape(value) if isinstance(value, int | float | list) else value.shape
+    return tuple(ASSUMED_SIDE if side is None else side for side in shape)
 
 
 def _input_dtype(layer: Json) -> str:

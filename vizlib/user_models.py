@@ -10,12 +10,13 @@ from typing import Any
 
 import keras
 
-from vizlib.architectures import json_source, named, preprocessing_of, with_named_architecture
+from vizlib.architectures import IMAGENET_CLASSES, json_source, named, preprocessing_of
 from vizlib.confinement import run_confined
 from vizlib.errors import ModelLoadError
 from vizlib.model_files import ZIP_START, ModelSource, opened
 from vizlib.rebuild import model_from, rebuild
 from vizlib.vetting import vet
+from vizlib.weights_alone import Head, with_named_architecture
 
 
 @dataclass(frozen=True)
@@ -92,20 +93,25 @@ def load_weights_file(
         described = run_confined(json_source(architecture), "architecture")
         stored = replace(run_confined(source, "weights"), config=described.config)
         found = LoadedWeights(model_from(stored), None, imagenet=False)
-    else:
-        stored, imagenet = with_named_architecture(run_confined(source, "weights"), name, size)
-        model = rebuild(vet(stored.config), stored)
-        colour = model.inputs[0].shape[-1] == 3
-        found = LoadedWeights(model, preprocessing_of(name) if colour else None, imagenet)
-    _check_classes(found.model, classes)
-    return found
+        _check_classes(_possible_heads(found.model), classes)
+        return found
+    stored, head = with_named_architecture(run_confined(source, "weights"), name, size)
+    _check_classes([head.units] if head.units else [], classes)
+    model = rebuild(vet(stored.config), stored)
+    colour = model.inputs[0].shape[-1] == 3
+    imagenet = head == Head(IMAGENET_CLASSES, own=True)
+    return LoadedWeights(model, preprocessing_of(name) if colour else None, imagenet)
 
 
-def _check_classes(model: keras.Model, wanted: int | None) -> None:
+def _possible_heads(model: keras.Model) -> list[int]:
+    """Units of every output that is a single list of numbers."""
+    shapes = [one.shape for one in keras.tree.flatten(model.outputs)]
+    return [shape[-1] for shape in shapes if all(side == 1 for side in shape[1:-1])]
+
+
+def _check_classes(units: list[int], wanted: int | None) -> None:
     if wanted is None:
         return
-    shapes = [one.shape for one in keras.tree.flatten(model.outputs)]
-    units = [shape[-1] for shape in shapes if all(side == 1 for side in shape[1:-1])]
     if not units:
         raise ModelLoadError(
             f"Expected the weights of a classifier, because classes={wanted} is given. Received "
