@@ -1,7 +1,10 @@
 """Every limit that a model file from a stranger has to keep, in one place.
 
 Whatever exceeds one is refused before the memory or the time is taken, and the limit appears in
-the message. The values leave room for every network of `keras.applications` at its usual size.
+the message. The values leave room for the networks of `keras.applications` at their usual size,
+except the largest: ConvNeXtLarge and XLarge have more parameters, and EfficientNetB6, B7 and V2L
+more numbers in their outputs. The owner of such a file can raise a limit here, or open it with
+``trusted=True``.
 """
 
 from __future__ import annotations
