@@ -22,7 +22,9 @@ with st.spinner("Starting TensorFlow, once for all visitors. This takes some sec
     from pages.ui import runtime
 
     runtime.start()
-    from pages.ui import errors, selection
+    from pages.ui import errors, links, selection
+
+links.go_on(PAGES)
 
 if selection.choose():
     with errors.told():

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import networks, photos
+from pages.ui import links, networks, photos
 from pages.ui.errors import told
 from pages.ui.wording import as_written
 
@@ -45,9 +45,9 @@ class Selection:
 
 
 def current() -> Selection:
-    """Return what the visitor looks at; start over where a page was opened without the frame."""
+    """Return what the visitor looks at; enter by the frame where a page was opened without."""
     if "selection" not in st.session_state:
-        st.switch_page("dashboard.py")
+        links.by_the_frame()
     return st.session_state["selection"]
 
 

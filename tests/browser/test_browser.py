@@ -142,12 +142,12 @@ def test_link_chooses_and_reload_keeps(come):
     assert visitor.chosen("Sample photo") == "Parrot"
 
 
-def test_link_to_a_page_of_a_fresh_server_ends_on_the_dashboard(fresh_server, come):
-    visitor = come("/heatmaps", server=fresh_server)
-    visitor.page.get_by_role("heading", level=2).wait_for()
+def test_link_to_a_page_of_a_fresh_server_ends_on_that_page(fresh_server, come):
+    visitor = come("/heatmaps?network=squeezenet&sample=parrot", server=fresh_server)
+    visitor.page.get_by_role("heading", name=QUESTIONS["Heatmaps"]).wait_for()
     settle(visitor.page)
-    assert visitor.heading() in QUESTIONS.values()
-    visitor.page.get_by_role("combobox", name="Network").wait_for()
+    assert visitor.chosen("Network") == "SqueezeNet 1.1 (bundled)"
+    assert visitor.chosen("Sample photo") == "Parrot"
     visitor.go("Filters")
     assert visitor.heading() == QUESTIONS["Filters"]
 
