@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, scripts, selection
+from pages.ui import computing, controls, links, scripts, selection
 from pages.ui.tiles import Tiles, pick_tile
 
 FEWEST_COLUMNS = 16
@@ -94,6 +94,7 @@ def show_grid(
         *(look.by_strength, look.scaling, look.colormap, columns_for(layer.channels), maps),
     )
     key = channel_key(layer)
+    links.follow("channel", range(layer.channels), key=key)
     picked = st.session_state.setdefault(key, int(computing.ranking(maps)[0]))
 
     def pick(index: int) -> None:
@@ -167,9 +168,11 @@ def choose_channel(layer: vizlib.LayerInfo) -> int:
     if last == 0:
         st.caption("This layer has one channel.")
         return 0
-    return st.number_input(
+    channel = st.number_input(
         "Channel", 0, last, key=key, width=200, help="Or click a tile in the grid above."
     )
+    links.keep("channel", channel)
+    return channel
 
 
 def show_pictures(

@@ -58,7 +58,7 @@ def show() -> None:
         persist_state="session",
         label_visibility="collapsed",
     )
-    links.keep("view", view, VIEWS)
+    links.keep("view", view)
     DRAW[view](question)
 
 
@@ -66,12 +66,15 @@ def choose_question(chosen: selection.Selection) -> Question:
     convnet = chosen.convnet
     probabilities = computing.scores(chosen.network.key, chosen.photo.key, chosen)
     ranked = [int(i) for i in np.argsort(-probabilities, kind="stable")]
+    class_key = f"class:{chosen.network.key}:{chosen.photo.key}"
+    links.follow("class", ranked, key=class_key)
+    links.follow("method", vizlib.HEATMAP_METHODS, key="heatmap_method")
     left, middle, right = st.columns([3, 2, 3])
     class_index = left.selectbox(
         "Class, most likely first",
         ranked,
         format_func=controls.class_titles(convnet, probabilities).__getitem__,
-        key=f"class:{chosen.network.key}:{chosen.photo.key}",
+        key=class_key,
         persist_state="session",
         help="Type a name to search all classes.",
     )
@@ -82,6 +85,8 @@ def choose_question(chosen: selection.Selection) -> Question:
         persist_state="session",
         help="Those from Gradient on look at pixels. Score-CAM, occlusion and RISE take a while.",
     )
+    links.keep("class", class_index)
+    links.keep("method", method)
     st.caption(summary(method))
     if method in vizlib.PIXEL_METHODS:
         return Question(chosen, method, "", class_index)

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
+from pages.ui import links
 from pages.ui.wording import as_written
 
 COLORMAPS = vizlib.render.SEQUENTIAL
@@ -24,6 +25,7 @@ def choose_layer(convnet: vizlib.ConvNet, *, key: str, default: str) -> vizlib.L
     """Let a layer be picked from all layers with maps, in the order they run."""
     by_name = {layer.name: layer for layer in convnet.layers}
     # The key holds the network, so that another network starts at its own default.
+    links.follow("layer", by_name, key=f"{key}_layer:{convnet.name}")
     name = st.selectbox(
         "Layer, in the order they run",
         list(by_name),
@@ -33,6 +35,7 @@ def choose_layer(convnet: vizlib.ConvNet, *, key: str, default: str) -> vizlib.L
         persist_state="session",
         help="Type to search. Height x width x channels of the maps are given behind the name.",
     )
+    links.keep("layer", name)
     return by_name[name]
 
 

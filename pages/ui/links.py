@@ -4,13 +4,14 @@ Streamlit's own binding of widgets to the address goes by the titles shown, whic
 may change.
 """
 
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Sequence
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import streamlit as st
 
-_WANTED = "wanted_page"
+Option = TypeVar("Option", str, int)
+_WANTED, _FOLLOWED = "wanted_page", "followed_links"
 
 
 def by_the_frame() -> NoReturn:
@@ -32,16 +33,23 @@ def go_on(pages: Sequence[st.Page]) -> None:
             st.switch_page(page, query_params=query)
 
 
-def follow(key: str, options: Sequence[str]) -> None:
-    """Take the first choice of a visitor from the address; what it cannot mean is ignored."""
-    wanted = st.query_params.get(key)
-    if key not in st.session_state and wanted in options:
-        st.session_state[key] = wanted
+def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> None:
+    """Take the first choice of a visitor from the address; what it cannot mean is ignored.
+
+    ``key`` is the widget's, if it is not the name.
+    """
+    followed = st.session_state.setdefault(_FOLLOWED, set())
+    if name in followed:
+        return
+    followed.add(name)
+    for option in options:
+        if str(option) == st.query_params.get(name):
+            st.session_state[key or name] = option
 
 
-def keep(key: str, name: str, options: Sequence[str]) -> None:
+def keep(name: str, value: object | None) -> None:
     """Note a choice in the address, so that it can be sent to others and survives a reload."""
-    if name not in options:
-        st.query_params.pop(key, None)
-    elif st.query_params.get(key) != name:
-        st.query_params[key] = name
+    if value is None:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != str(value):
+        st.query_params[name] = str(value)

@@ -44,7 +44,7 @@ def choose() -> Network | None:
         key="network",
         help="Bundled networks open at once. Others fetch their weights first, if you say so.",
     )
-    links.keep("network", name, names)
+    links.keep("network", name if name in names else None)
     if name == OWN:
         return _own_network()
     if name not in at_hand() and not _fetched(name):

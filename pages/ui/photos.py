@@ -75,7 +75,7 @@ def _sample() -> Photo:
     names = [path.stem for path in _sample_files()]
     links.follow("sample", names)
     name = st.selectbox("Sample photo", names, format_func=_title, key="sample")
-    links.keep("sample", name, names)
+    links.keep("sample", name)
 
     def pick(index: int) -> None:
         st.session_state["sample"] = names[index]

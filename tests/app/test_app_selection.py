@@ -239,15 +239,17 @@ def test_first_visit_with_a_network_to_be_fetched_asks_for_a_choice(dashboard):
 @pytest.mark.parametrize("name", PAGES)
 def test_page_without_the_frame_goes_to_the_dashboard(monkeypatch, name):
     """On a fresh server, a link to a page runs its file before `dashboard.py` ever ran."""
-    went: list[str] = []
+    went = []
 
-    def switch(target: str) -> None:
-        went.append(target)
+    def switch(target: str, *, query_params: dict[str, str]) -> None:
+        went.append((target, query_params))
         st.stop()
 
     monkeypatch.setattr(st, "switch_page", switch)
-    AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=TIMEOUT).run()
-    assert went == ["dashboard.py"]
+    app = AppTest.from_file(str(ROOT / "pages" / f"{name}.py"), default_timeout=TIMEOUT)
+    app.query_params["sample"] = "parrot"
+    app.run()
+    assert went == [("dashboard.py", {"sample": "parrot"})]
 
 
 def test_frame_is_really_there_in_these_tests(dashboard):
@@ -264,3 +266,52 @@ def test_fault_of_ours_is_a_sentence_and_leaves_the_sidebar(dashboard, monkeypat
     assert not app.exception
     assert app.error[0].value == "This failed unexpectedly (RuntimeError: a fault)."
     assert app.sidebar.selectbox(key="network").value == "cats-vs-dogs"
+
+
+# Addresses of what is shown.
+
+
+def test_every_choice_of_the_heatmap_page_has_an_address(dashboard):
+    app = dashboard("heatmaps", network="squeezenet", sample="parrot")
+    app.selectbox(key="heatmap_method").set_value("LayerCAM").run()
+    app.selectbox(key="heatmap_layer:squeezenet").set_value("fire5_concat").run()
+    shown = app.selectbox(key="class:squeezenet:parrot")
+    shown.set_value(shown.options.index(shown.options[2])).run()
+    address = dict(app.query_params.items())
+    assert address == {
+        "network": "squeezenet",
+        "sample": "parrot",
+        "class": str(shown.value),
+        "method": "LayerCAM",
+        "layer": "fire5_concat",
+        "view": "one",
+    }
+    again = dashboard("heatmaps", **address)
+    assert [box.value for box in again.selectbox] == [box.value for box in app.selectbox]
+
+
+def test_a_channel_of_a_layer_has_an_address(dashboard):
+    link = {"network": "squeezenet", "layer": "fire2_concat", "channel": "77"}
+    app = dashboard("activations", **link)
+    assert app.selectbox(key="activations_layer:squeezenet").value == "fire2_concat"
+    assert app.number_input(key="activation_channel:fire2_concat:128").value == 77
+    app.number_input(key="activation_channel:fire2_concat:128").set_value(5).run()
+    assert app.query_params["channel"] == "5"
+
+
+@pytest.mark.parametrize("wanted", ["9999", "-1", "x", ""])
+def test_what_an_address_cannot_mean_is_ignored(dashboard, wanted):
+    link = {"channel": wanted, "layer": wanted, "method": wanted, "class": wanted, "view": wanted}
+    for page in ("activations", "heatmaps"):
+        app = dashboard(page, network="squeezenet", **link)
+        assert not app.exception
+        assert sentences(app) == ""
+
+
+def test_an_address_is_followed_once(dashboard):
+    """Another network's layer of the same name is not what the link meant."""
+    app = dashboard("activations", network="squeezenet", layer="conv10")
+    app.selectbox(key="activations_layer:squeezenet").set_value("conv1").run()
+    app.sidebar.selectbox(key="network").set_value("mobilenet-bundled").run()
+    shown = app.selectbox(key="activations_layer:mobilenet-bundled")
+    assert shown.value == next(x for x in shown.options if "relu" in x).split("  ·  ")[0]
