@@ -162,7 +162,7 @@ def draw(panels: list[Panel], found: list[vizlib.Heatmap], chosen: look.Look) ->
     for start in range(0, len(panels), COLUMNS):
         row = slice(start, start + COLUMNS)
         for column, panel, one, limit in zip(
-            st.columns(min(COLUMNS, len(panels))),
+            st.columns(min(COLUMNS, max(3, len(panels)))),
             panels[row],
             found[row],
             limits[row],
