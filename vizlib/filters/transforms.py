@@ -46,16 +46,16 @@ def robust_view(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def random_crop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Show a part of 0.5 to 0.95 of each side, most often near the middle, in full size.
+    """Show a part of 0.6 to 1 of each side, most often near the middle, in full size.
 
     References
     ----------
     T. Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
     Optimization", NeurIPS 2023: crops around a normally distributed centre.
     """
-    part = rng.uniform(0.5, 0.95)
+    part = rng.uniform(0.6, 1)
     room = (1 - part) / 2
-    down, right = np.clip(rng.normal(0, 0.15, 2), -room, room) * size
+    down, right = np.clip(rng.normal(0, 0.2, 2), -room, room) * size
     return translation(right, down) @ about_centre(scaling(part), size)
 
 
