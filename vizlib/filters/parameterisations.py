@@ -109,7 +109,8 @@ def _from_waves(waves: Any, shape: Shape) -> Any:
 def _in_range(values: Any) -> Any:
     """Pixels 0..255 from decorrelated values; zero is grey."""
     if values.shape[-1] == 3:
-        values = tf.matmul(values, tf.constant(COLOURS.T))
+        # Not tf.matmul, whose broadcasting in TensorFlow 2.21 writes past small tensors on a CPU.
+        values = tf.tensordot(values, tf.constant(COLOURS.T), 1)
     return 255 * tf.sigmoid(values)
 
 
