@@ -289,6 +289,18 @@ def test_a_step_does_not_depend_on_units(own):
     np.testing.assert_allclose(steps[2], steps[0], rtol=1e-3)
 
 
+def test_a_floor_shortens_the_steps_of_parameters_that_hardly_matter():
+    gradient = np.array([[1.0, 1e-3, 1e-7], [2e-5, 2e-8, 2e-12]], "float32")
+    moments = tf.zeros((2, 3)), tf.zeros((2, 3))
+    plain, floored = (
+        np.asarray(own.ascend(tf.zeros((2, 3)), gradient, moments, own.factors(1))[0])
+        for own in (optimisers.adam(0.1), optimisers.adam(0.1, floor=0.01))
+    )
+    np.testing.assert_allclose(plain, 0.1, rtol=1e-4)
+    least = 0.01 * gradient.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(floored, 0.1 * gradient / (gradient + least), rtol=1e-3)
+
+
 def test_the_normalised_step_has_its_length_for_each_picture():
     gradient = np.random.default_rng(0).normal(size=(2, 4, 4, 3)) * [[[[1e-3]]], [[[1e3]]]]
     own = optimisers.normalised(7.0)

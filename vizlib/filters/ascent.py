@@ -18,7 +18,7 @@ from vizlib.errors import (
 from vizlib.filters.objectives import Objective
 from vizlib.filters.parameterisations import Shape
 from vizlib.filters.readings import read
-from vizlib.filters.recipes import FilterRecipe, filter_recipe
+from vizlib.filters.recipes import FilterRecipe
 from vizlib.filters.transforms import Shown, look, shown
 
 
@@ -58,7 +58,7 @@ class _Draw(NamedTuple):
 
 def climb(
     convnet: ConvNet,
-    recipe: str,
+    recipe: FilterRecipe,
     shape: Shape,
     wanted: Wanted,
     *,
@@ -67,17 +67,17 @@ def climb(
     tick: Callable[[int], None],
 ) -> Climbed:
     """Take all steps for one batch; ``tick(done)`` after each."""
-    made = filter_recipe(recipe)
-    state = _start(made, shape, wanted, seed)
+    state = _start(recipe, shape, wanted, seed)
     asked = tf.constant(wanted.channels, tf.int32), tf.constant(wanted.weights, tf.float32)
-    step = _compiled_step(convnet, recipe, shape, wanted.reading, (state, _draw(made, shape, 0, 1), *asked))
+    first = state, _draw(recipe, shape, seed, 1), *asked
+    step = _compiled_step(convnet, recipe, shape, wanted.reading, first)
     trace, fired = [], np.zeros(len(wanted.starts), bool)
     for done in range(1, steps + 1):
-        state, values, fires = step(state, _draw(made, shape, seed, done), *asked)
+        state, values, fires = step(state, _draw(recipe, shape, seed, done), *asked)
         trace.append(values.numpy())
         fired |= fires.numpy()
         tick(done)
-    pixels = made.parameterisation.picture(state.parameters, shape).numpy()
+    pixels = recipe.parameterisation.picture(state.parameters, shape).numpy()
     return Climbed(pixels, np.stack(trace, axis=1), fired, state.importance.numpy())
 
 
@@ -101,11 +101,15 @@ def _draw(recipe: FilterRecipe, shape: Shape, seed: int, step: int) -> _Draw:
 
 
 def _compiled_step(
-    convnet: ConvNet, recipe: str, shape: Shape, reading: Objective, arguments: tuple[Any, ...]
+    convnet: ConvNet,
+    recipe: FilterRecipe,
+    shape: Shape,
+    reading: Objective,
+    arguments: tuple[Any, ...],
 ) -> Any:
     """One step, traced once for each recipe, layer, way to read it, and shape of the batch."""
     signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, arguments)
-    step = _step(convnet, filter_recipe(recipe), shape, reading)
+    step = _step(convnet, recipe, shape, reading)
 
     def trace() -> Any:
         try:

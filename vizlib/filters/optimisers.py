@@ -46,8 +46,13 @@ def normalised(step: float) -> Optimiser:
     return Optimiser(0, lambda _step: np.zeros(0, "float32"), ascend)
 
 
-def adam(rate: float, *, beta_1: float = 0.9, beta_2: float = 0.999) -> Optimiser:
-    """Adam.
+def adam(
+    rate: float, *, beta_1: float = 0.9, beta_2: float = 0.999, floor: float = 0.0
+) -> Optimiser:
+    """Adam, with steps cut short where a parameter hardly matters.
+
+    Adam steps as far for a parameter whose gradient is a rounding error as for one that counts.
+    With a ``floor``, a gradient below that many times the mean of its picture is taken as small.
 
     References
     ----------
@@ -57,7 +62,7 @@ def adam(rate: float, *, beta_1: float = 0.9, beta_2: float = 0.999) -> Optimise
     def factors(step: int) -> np.ndarray:
         return np.array([rate / (1 - beta_1**step), 0, 1 / (1 - beta_2**step)], "float32")
 
-    return Optimiser(2, factors, _by_moments(beta_1, beta_2))
+    return Optimiser(2, factors, _by_moments(beta_1, beta_2, floor))
 
 
 def nadam(rate: float, *, beta_1: float = 0.9, beta_2: float = 0.999) -> Optimiser:
@@ -86,15 +91,22 @@ def nadam(rate: float, *, beta_1: float = 0.9, beta_2: float = 0.999) -> Optimis
 _TINY = 1e-16
 
 
-def _by_moments(beta_1: float, beta_2: float) -> Callable[[Any, Any, Any, Any], Any]:
+def _by_moments(
+    beta_1: float, beta_2: float, floor: float = 0.0
+) -> Callable[[Any, Any, Any, Any], Any]:
     """Step by a mean of gradients over the root of the mean of their squares."""
 
     def ascend(parameters: Any, gradient: Any, moments: Any, factors: Any) -> Any:
         mean, square = moments
         mean += (1 - beta_1) * (gradient - mean)
         square += (1 - beta_2) * (tf.square(gradient) - square)
-        change = factors[0] * mean + factors[1] * gradient
-        change /= tf.sqrt(factors[2] * square) + _TINY
+        size = tf.sqrt(factors[2] * square)
+        least = _TINY + floor * _mean_of_each(size) if floor else _TINY
+        change = (factors[0] * mean + factors[1] * gradient) / (size + least)
         return parameters + change, (mean, square)
 
     return ascend
+
+
+def _mean_of_each(values: Any) -> Any:
+    return tf.reduce_mean(values, axis=range(1, values.shape.rank), keepdims=True)

@@ -102,7 +102,7 @@ _FOURIER_START = 0.01
 
 
 def _from_waves(waves: Any, shape: Shape) -> Any:
-    """Decorrelated values ``(n, h, w, c)`` around zero from their waves ``(n, c, h, w // 2 + 1)``."""
+    """Decorrelated values ``(n, h, w, c)`` around zero from waves ``(n, c, h, w // 2 + 1)``."""
     return tf.transpose(tf.signal.irfft2d(waves, fft_length=shape[:2]), (0, 2, 3, 1))
 
 

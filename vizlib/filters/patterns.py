@@ -229,7 +229,7 @@ def optimize(
     climbs: dict[int, tuple[Any, ...]] = {}
     for number, (places, wanted) in enumerate(batches):
         tick = _ticker(progress, number * count, len(batches) * count)
-        climbed = climb(convnet, recipe, shape, wanted, steps=count, seed=seed, tick=tick)
+        climbed = climb(convnet, made, shape, wanted, steps=count, seed=seed, tick=tick)
         climbs |= zip(places, zip(*climbed, strict=True), strict=True)
     parts = zip(*(climbs[place] for place in sorted(climbs)), strict=True)
     return _patterns(made, items, Climbed(*map(np.stack, parts)))

@@ -35,11 +35,12 @@ def read(
     fires : bool tensor ``(n,)``
         Whether any of the channels that count positively fires; true where none counts so.
     """
+    tensor = convnet.preprocessing.apply(pixels)
     if reading.layer is None:
-        scores = convnet.differentiable_scores(convnet.preprocessing.apply(pixels))
+        scores = convnet.differentiable_scores(tensor)
         own = tf.gather(scores, channels, axis=1, batch_dims=1)
         return tf.reduce_sum(weights * own, axis=1), tf.ones(pixels.shape[:1], tf.bool)
-    after, before, compared = _own_maps(convnet, reading, pixels, channels)
+    after, before, compared = _own_maps(convnet, reading.layer, reading, tensor, channels)
     if reading.before:
         after = before
     values, fires = _rescued(after, before, weights)
@@ -77,7 +78,7 @@ def _rescued(after: Any, before: Any, weights: Any) -> tuple[Any, Any]:
 
 
 def _own_maps(
-    convnet: ConvNet, reading: Objective, pixels: Any, channels: Any
+    convnet: ConvNet, layer: str, reading: Objective, tensor: Any, channels: Any
 ) -> tuple[Any, Any, Any]:
     """Values ``(n, k)`` after and before the activation, and the maps after it."""
     apart = []
@@ -91,8 +92,7 @@ def _own_maps(
             return run(), inputs
         return run_with_pre_activation(operation, run)
 
-    tensor = convnet.preprocessing.apply(pixels)
-    maps = convnet.layer_output(tensor, reading.layer, compute=compute)
+    maps = convnet.layer_output(tensor, layer, compute=compute)
     own = [_at_place(m, None if apart else channels, reading.place) for m in maps]
     return own[0], own[1], maps[0]
 

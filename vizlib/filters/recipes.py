@@ -52,7 +52,7 @@ FILTER_RECIPES = {
         title="Robust patterns: weighed waves, seen from ever new sides",
         steps=256,
         parameterisation=fourier(),
-        optimiser=adam(0.05),
+        optimiser=adam(0.05, floor=0.01),
         view=robust_view,
     ),
     "maco": FilterRecipe(

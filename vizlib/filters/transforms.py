@@ -84,7 +84,8 @@ def about_centre(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def shown(matrix: np.ndarray) -> Shown:
     """Prepare a matrix for `look`."""
     forward, backward = (
-        (m / m[2, 2]).reshape(1, 9)[:, :8].astype("float32") for m in (matrix, np.linalg.inv(matrix))
+        (m / m[2, 2]).reshape(1, 9)[:, :8].astype("float32")
+        for m in (matrix, np.linalg.inv(matrix))
     )
     return Shown(forward, backward, np.float32(1 / np.linalg.det(matrix)))
 
@@ -96,7 +97,7 @@ def look(pixels: Any, view: Shown) -> Any:
     little as the way there.
     """
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def resample(pixels: Any) -> tuple[Any, Callable[[Any], Any]]:
         def gradient(upstream: Any) -> Any:
             return view.zoom * _resampled(upstream, view.backward, 0.0)
