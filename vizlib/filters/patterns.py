@@ -204,8 +204,7 @@ def optimize(
     Returns
     -------
     FilterPatterns
-        ``objective`` is the value of each picture's objective, less what it shares with the
-        others of a diverse set.
+        ``objective`` is the value of each picture's objective.
 
     Raises
     ------

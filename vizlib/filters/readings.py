@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -15,9 +15,15 @@ from vizlib.layers import is_activation
 from vizlib.watching import run_with_pre_activation
 
 
-def read(
-    convnet: ConvNet, reading: Objective, pixels: Any, channels: Any, weights: Any
-) -> tuple[Any, Any]:
+class Read(NamedTuple):
+    """What was read off the network for a batch of ``n`` pictures."""
+
+    target: Any  # float32 (n,), what to climb: the values, less what diverse pictures share
+    values: Any  # float32 (n,), the objectives
+    fires: Any  # bool (n,), whether a channel that shall fire does; true where none shall
+
+
+def read(convnet: ConvNet, reading: Objective, pixels: Any, channels: Any, weights: Any) -> Read:
     """Value of an objective for each picture of a batch.
 
     Parameters
@@ -31,22 +37,22 @@ def read(
 
     Returns
     -------
-    values : float32 tensor ``(n,)``
-    fires : bool tensor ``(n,)``
-        Whether any of the channels that count positively fires; true where none counts so.
+    Read
     """
     tensor = convnet.preprocessing.apply(pixels)
     if reading.layer is None:
         scores = convnet.differentiable_scores(tensor)
         own = tf.gather(scores, channels, axis=1, batch_dims=1)
-        return tf.reduce_sum(weights * own, axis=1), tf.ones(pixels.shape[:1], tf.bool)
+        values = tf.reduce_sum(weights * own, axis=1)
+        return Read(values, values, tf.ones(pixels.shape[:1], tf.bool))
     after, before, compared = _own_maps(convnet, reading.layer, reading, tensor, channels)
     if reading.before:
         after = before
     values, fires = _rescued(after, before, weights)
-    if reading.diversity:
-        values -= reading.diversity * tf.stop_gradient(tf.abs(values)) * likeness(compared)
-    return values, fires
+    if not reading.diversity:
+        return Read(values, values, fires)
+    shared = reading.diversity * tf.stop_gradient(tf.abs(values)) * likeness(compared)
+    return Read(values - shared, values, fires)
 
 
 def likeness(maps: Any) -> Any:
