@@ -22,7 +22,7 @@ def main(out: str) -> None:
     strongest = np.argsort(-vizlib.channel_strength(maps))[:9]
     grid = render.palette("viridis")[render.activation_grid(maps[..., strongest], columns=3)]
     base = vizlib.load_convnet("vgg16-base")
-    patterns = vizlib.filter_patterns(base, "block4_conv2", range(16), size=128)
+    patterns = vizlib.filter_patterns(base, "block4_conv2", range(16), recipe="classic", size=128)
     classifier = vizlib.load_convnet("mobilenet-bundled")
     heatmap = vizlib.grad_cam(classifier, photo)
     pictures = [

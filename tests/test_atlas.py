@@ -121,6 +121,18 @@ def test_progress_counts_the_missing_parts_only(atlas):
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
+@pytest.mark.parametrize("recipe", ["fourier", "maco"])
+def test_atlases_of_other_recipes(convnet, tmp_path, recipe):
+    options = OPTIONS | {"recipe": recipe, "size": 16}
+    whole = filter_atlas(convnet, "conv", folder=tmp_path / "whole", **options).fill()
+    found, alone = whole.patterns(), vizlib.filter_patterns(convnet, "conv", range(8), **options)
+    np.testing.assert_array_equal(found.images[:8], alone.images)
+    assert (found.transparency is None) == (recipe == "fourier")
+    if recipe == "maco":
+        np.testing.assert_array_equal(found.transparency[:8], alone.transparency)
+        assert found.transparency.shape == (CHANNELS, 16, 16)
+
+
 # What an atlas is known by.
 
 

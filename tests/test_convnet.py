@@ -87,7 +87,7 @@ def test_grad_cam_of_every_kind_equals_the_class_activation_map(kind, photo):
 def test_filter_patterns_of_every_kind_start_from_the_mean_that_numpy_gives(kind):
     convnet = nets.open_net(kind)
     name = next(layer.name for layer in convnet.layers if layer.name.split("/")[-1] == "c1")
-    patterns = vizlib.filter_patterns(convnet, name, [2, 0], steps=2, seed=4)
+    patterns = vizlib.filter_patterns(convnet, name, [2, 0], recipe="classic", steps=2, seed=4)
     shape = (*convnet.input_size, convnet.input_channels)
     assert patterns.images.shape == (2, *convnet.input_size, 3)
     for channel, objective in zip((2, 0), patterns.objective, strict=True):

@@ -1,5 +1,6 @@
-"""Filter patterns against matched filters, a plain re-implementation, and twins."""
+"""The book's recipe against matched filters, a plain re-implementation, and twins."""
 
+import functools
 import math
 
 import keras
@@ -10,10 +11,20 @@ import tensorflow as tf
 from keras import layers
 
 import vizlib
-from vizlib import ConvNet, FilterPatterns, InvalidArgumentError, UnknownLayerError, filter_patterns
-from vizlib.filters import FILTER_RECIPES
+from vizlib import (
+    FILTER_RECIPES,
+    ConvNet,
+    FilterPatterns,
+    InvalidArgumentError,
+    UnknownLayerError,
+)
+from vizlib.filters import FilterRecipe
+from vizlib.filters.optimisers import Optimiser
+from vizlib.filters.parameterisations import Parameterisation
 
 STEP = 255 * 10 / math.sqrt(200 * 200 * 3)
+
+filter_patterns = functools.partial(vizlib.filter_patterns, recipe="classic")
 
 
 def start_of(seed, channel, shape):
@@ -312,19 +323,28 @@ def test_unknown_recipe_and_layer_are_refused():
 
 
 def test_the_recipe_makes_the_pictures(monkeypatch):
-    """A recipe of one's own: start black, add one everywhere, show as it is."""
-    own = vizlib.filters.FilterRecipe(
-        title="Count",
-        steps=7,
-        start=lambda _seed, channel, shape: np.full(shape, 10.0 * channel, "float32"),
-        ascend=lambda pixels, gradient: pixels + tf.sign(tf.abs(gradient) + 1),
+    """A recipe of one's own: start plain, add one everywhere seven times, show as it is."""
+    brighter = Optimiser(
+        moments=0,
+        factors=lambda step: np.array([step <= 7], "float32"),
+        ascend=lambda pixels, gradient, moments, factors: (
+            pixels + factors[0] * tf.sign(tf.abs(gradient) + 1),
+            moments,
+        ),
+    )
+    plain = Parameterisation(
+        start=lambda rng, shape: np.full(shape, rng.integers(10, 60), "float32"),
+        picture=lambda pixels, shape: pixels,
         develop=lambda pixels: pixels.astype("uint8"),
     )
+    own = FilterRecipe(title="Count", steps=9, parameterisation=plain, optimiser=brighter)
     monkeypatch.setitem(FILTER_RECIPES, "count", own)
     convnet = opened(single_conv(8, 3, 3))
     patterns = filter_patterns(convnet, "c1", [2, 1], recipe="count")
-    assert (patterns.images[0] == 27).all()
-    assert (patterns.images[1] == 17).all()
+    for number, channel in enumerate((2, 1)):
+        start = np.random.default_rng((0, channel)).integers(10, 60)
+        assert (patterns.images[number] == start + 7).all()
+    assert patterns.objective.shape == (2, 9)
 
 
 def test_grey_networks_give_pictures_in_three_equal_channels():

@@ -33,7 +33,15 @@ from vizlib.errors import (
     VizlibError,
     WeightsUnavailableError,
 )
-from vizlib.filters import FILTER_RECIPES, FilterPatterns, filter_patterns
+from vizlib.filters import (
+    FILTER_RECIPES,
+    FilterPatterns,
+    Objective,
+    diverse_patterns,
+    filter_patterns,
+    objectives,
+    optimize,
+)
 from vizlib.heatmap_methods import HEATMAP_METHODS, LAYER_METHODS, PIXEL_METHODS
 from vizlib.heatmaps import Heatmap
 from vizlib.images import load_image
@@ -62,6 +70,7 @@ __all__ = [
     "InvalidArgumentError",
     "LayerInfo",
     "ModelLoadError",
+    "Objective",
     "Prediction",
     "PreprocessingReport",
     "Reading",
@@ -79,6 +88,7 @@ __all__ = [
     "channel_strength",
     "confinement_layers",
     "dead_channels",
+    "diverse_patterns",
     "eigen_cam",
     "faithfulness",
     "filter_atlas",
@@ -96,7 +106,9 @@ __all__ = [
     "layer_cam",
     "load_convnet",
     "load_image",
+    "objectives",
     "occlusion",
+    "optimize",
     "parse_labels",
     "read_labels",
     "render",

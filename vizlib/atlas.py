@@ -16,7 +16,8 @@ from vizlib.cache import atlas_folder, written_at_once
 from vizlib.checks import checked_integer, checked_size
 from vizlib.convnet import ConvNet
 from vizlib.errors import InvalidArgumentError, VizlibError
-from vizlib.filters import MAX_SIDE, FilterPatterns, filter_patterns, recipe_named
+from vizlib.filters.patterns import MAX_SIDE, FilterPatterns, filter_patterns
+from vizlib.filters.recipes import filter_recipe
 from vizlib.version import VERSION
 
 Progress = Callable[[int, int], None]
@@ -101,7 +102,8 @@ class FilterAtlas:
 
     def _none(self) -> FilterPatterns:
         images, objective = np.zeros((0, *self.size, 3), "uint8"), np.zeros((0, self.steps), "f4")
-        return FilterPatterns(images, objective, (), self.layer, ())
+        seen = np.zeros((0, *self.size), "f4") if filter_recipe(self.recipe).transparency else None
+        return FilterPatterns(images, objective, (), self.layer, (), seen)
 
     def _made(self, part: range, progress: Progress | None) -> FilterPatterns:
         return filter_patterns(
@@ -153,7 +155,7 @@ def filter_atlas(
     convnet: ConvNet,
     layer: str,
     *,
-    recipe: str = "classic",
+    recipe: str = "fourier",
     size: int | tuple[int, int] | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -189,7 +191,7 @@ def filter_atlas(
     (256, 224, 224, 3)
     """
     path = convnet.layer(layer).name
-    own = recipe_named(recipe).steps
+    own = filter_recipe(recipe).steps
     sides = checked_size("size", convnet.input_size if size is None else size, high=MAX_SIDE)
     count = checked_integer("steps", own if steps is None else steps, low=1)
     seed = checked_integer("seed", seed, low=0)
@@ -209,12 +211,14 @@ def _share(progress: Progress | None, number: int, count: int) -> Progress | Non
 
 
 def _arrays(patterns: FilterPatterns) -> dict[str, np.ndarray]:
-    return {
+    arrays = {
         "images": patterns.images,
         "objective": patterns.objective,
         "diagnosis": np.array([sentence or "" for sentence in patterns.diagnosis]),
         "channels": np.array(patterns.channels),
     }
+    seen = patterns.transparency
+    return arrays if seen is None else arrays | {"transparency": seen}
 
 
 def _patterns(arrays: dict[str, np.ndarray], layer: str) -> FilterPatterns:
@@ -224,6 +228,7 @@ def _patterns(arrays: dict[str, np.ndarray], layer: str) -> FilterPatterns:
         diagnosis=tuple(str(sentence) or None for sentence in arrays["diagnosis"]),
         layer=layer,
         channels=tuple(int(channel) for channel in arrays["channels"]),
+        transparency=arrays.get("transparency"),
     )
 
 

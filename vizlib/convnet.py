@@ -488,6 +488,27 @@ class ConvNet:
         self._run(tensor, [name], stop, any_size=True)
         return keras.tree.map_structure(lambda x: self._channels_last(name, x), found[0])
 
+    def differentiable_scores(self, tensor: Any) -> Any:
+        """Logits of a batch, differentiably, eagerly or inside a `tf.function`.
+
+        Parameters
+        ----------
+        tensor : float32 tensor ``(n, h, w, channels)``
+            Preprocessed, of any size the network can be run on.
+
+        Returns
+        -------
+        tensor ``(n, classes)``, float32
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the network has no class scores.
+        """
+        self._classifier()
+        with watching(self.model, {}, lambda *_: None, any_size=True):
+            return tf.cast(self._scores(self._call(tensor)), tf.float32)
+
     def compiled(self, key: Any, build: Callable[[], Any]) -> Any:
         """Keep the result of ``build()`` with the network, so that it is traced only once.
 

@@ -1,0 +1,308 @@
+"""The parts of the filter recipes: waves, colours, views and steps, against NumPy and Keras."""
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vizlib.filters import optimisers, spectra, transforms
+from vizlib.filters.parameterisations import fourier, phase_waves, phases
+
+SIZES = [(8, 8), (9, 9), (8, 13), (13, 8), (1, 6), (5, 1), (16, 10)]
+#: A root of the covariance of red, green and blue in ImageNet, by Lucid.
+ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+ROOT /= np.sqrt((ROOT**2).sum(axis=0)).max()
+
+
+def logit(pixels):
+    unit = np.asarray(pixels, "float64") / 255
+    return np.log(unit / (1 - unit))
+
+
+def apart(pixels):
+    """What a picture was before colours were mixed and squeezed, float64 ``(..., c)``."""
+    values = logit(pixels)
+    return values @ np.linalg.inv(ROOT.T) if values.shape[-1] == 3 else values
+
+
+def slow_scale(height, width):
+    """``sqrt(h w) / f`` of every wave, one by one."""
+    scale = np.zeros((height, width // 2 + 1))
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            cycles = min(row, height - row) / height, column / width
+            scale[row, column] = 1 / max(np.hypot(*cycles), 1 / max(height, width))
+    return scale * np.sqrt(height * width)
+
+
+# Waves.
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_picture_can_be_said_in_waves(size, channels):
+    rng = np.random.default_rng(0)
+    picture = rng.uniform(20, 235, (2, *size, channels))
+    waves = np.fft.rfft2(apart(picture), axes=(1, 2)).transpose(0, 3, 1, 2)
+    waves *= 4 / slow_scale(*size)
+    parameters = np.stack([waves.real, waves.imag], axis=1).astype("float32")
+    found = fourier().picture(tf.constant(parameters), (*size, channels)).numpy()
+    np.testing.assert_allclose(found, picture, atol=0.02)
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 1), (2, 0), (3, 2), (14, 5)])
+def test_a_single_wave_is_a_cosine_as_strong_as_its_frequency_says(row, column):
+    height, width = 16, 20
+    parameters = np.zeros((1, 2, 1, height, width // 2 + 1), "float32")
+    parameters[0, 0, 0, row, column] = 1
+    found = logit(fourier().picture(tf.constant(parameters), (height, width, 1)))[0, ..., 0]
+    down, right = np.mgrid[:height, :width]
+    wave = np.cos(2 * np.pi * (row * down / height + column * right / width))
+    cycles = np.hypot(min(row, height - row) / height, column / width)
+    pairs = 2 if column else 1  # in the first column each wave stands for itself alone
+    strength = pairs / 4 / cycles / np.sqrt(height * width)
+    np.testing.assert_allclose(found, strength * wave, atol=1e-5)
+
+
+def test_the_start_is_nearly_grey_and_falls_off_with_frequency():
+    shape = (64, 64, 3)
+    starts = [fourier().start(np.random.default_rng(i), shape) for i in range(8)]
+    pictures = fourier().picture(tf.constant(np.stack(starts)), shape).numpy()
+    assert np.abs(pictures - 127.5).max() < 20
+    power = (np.abs(np.fft.rfft2(apart(pictures), axes=(1, 2))) ** 2).mean(axis=(0, 3))
+    cycles = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.rfftfreq(64))
+    known = cycles > 2 / 64
+    slope = np.polyfit(np.log(cycles[known]), np.log(power[known]), 1)[0]
+    assert slope == pytest.approx(-2, abs=0.1)
+
+
+def test_colours_vary_together_as_in_photos():
+    shape = (64, 64, 3)
+    starts = [fourier().start(np.random.default_rng(i), shape) for i in range(16)]
+    values = logit(fourier().picture(tf.constant(np.stack(starts)), shape)).reshape(-1, 3)
+    covariance, expected = np.cov(values.T), ROOT @ ROOT.T
+    np.testing.assert_allclose(
+        covariance / np.trace(covariance), expected / np.trace(expected), atol=0.03
+    )
+
+
+def test_grey_waves_stay_grey_steps_of_one_sign():
+    parameters = fourier().start(np.random.default_rng(0), (12, 10, 1))
+    assert parameters.shape == (2, 1, 12, 6)
+    found = fourier().picture(tf.constant(parameters[None]), (12, 10, 1))
+    assert found.shape == (1, 12, 10, 1)
+
+
+# Waves of fixed strength.
+
+
+@pytest.mark.parametrize("spectrum", [spectra.photo_spectrum, spectra.modelled_spectrum])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_whatever_the_phases_the_strength_is_that_of_the_spectrum(size, channels, spectrum):
+    shape = (*size, channels)
+    rng = np.random.default_rng(1)
+    parameters = rng.normal(0, 5, (3, channels, size[0], size[1] // 2 + 1)).astype("float32")
+    picture = phases(spectrum).picture(tf.constant(parameters), shape).numpy()
+    found = np.abs(np.fft.rfft2(apart(picture), axes=(1, 2))).transpose(0, 3, 1, 2)
+    wanted = np.broadcast_to(spectrum(shape), found.shape)
+    np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=2e-3 * wanted.max() + 1e-4)
+
+
+def test_a_phase_moves_its_wave():
+    shape = (8, 8, 1)
+    rng = np.random.default_rng(2)
+    before = rng.uniform(-3, 3, (1, 1, 8, 5)).astype("float32")
+    after = before.copy()
+    after[0, 0, 2, 3] += 1
+    one, other = (
+        np.asarray(phase_waves(tf.constant(p), spectra.modelled_spectrum, shape))[0, 0]
+        for p in (before, after)
+    )
+    turned = np.angle(other * one.conj())
+    assert turned[2, 3] == pytest.approx(1, abs=1e-4)
+    turned[2, 3] = 0
+    np.testing.assert_allclose(turned, 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("spectrum", [spectra.photo_spectrum, spectra.modelled_spectrum])
+def test_spectra_have_no_mean_fall_with_frequency_and_are_as_bright_as_photos(spectrum):
+    strength = spectrum((96, 96, 3))
+    assert strength.shape == (3, 96, 49)
+    assert strength.dtype == np.float32
+    assert (strength[:, 0, 0] == 0).all()
+    assert (strength[:, 1, 1] > 3 * strength[:, 8, 8]).all()
+    assert (strength[:, 8, 8] > 3 * strength[:, 40, 40]).all()
+    for channel in strength:
+        assert 0.5 < np.sqrt((np.fft.irfft2(channel, s=(96, 96)) ** 2).mean()) < 2
+
+
+def test_the_model_is_one_over_frequency_exactly():
+    strength = spectra.modelled_spectrum((40, 30, 1))[0]
+    flat = strength * np.hypot(np.fft.fftfreq(40)[:, None], np.fft.rfftfreq(30))
+    np.testing.assert_allclose(flat[flat > 0], flat.max(), rtol=1e-5)
+
+
+def test_the_measured_spectrum_keeps_its_strength_at_a_frequency_in_every_size():
+    """Strength over the root of the area depends on cycles per pixel only."""
+    large, small = (spectra.photo_spectrum((side, side, 3)) / side for side in (128, 64))
+    np.testing.assert_allclose(large[:, 8:60:2, 8:60:2], small[:, 4:30, 4:30], rtol=1e-5)
+
+
+# Views.
+
+
+def smooth(height=40, width=56):
+    noise = np.random.default_rng(0).uniform(0, 255, (height, width, 3)).astype("float32")
+    return cv2.GaussianBlur(noise, (0, 0), 3) * 3 - 255
+
+
+def by_opencv(picture, matrix):
+    size = picture.shape[1], picture.shape[0]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    grey = (127.5, 127.5, 127.5)
+    return cv2.warpAffine(
+        picture, matrix[:2], size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=grey
+    )
+
+
+def looked(picture, matrix):
+    return transforms.look(tf.constant(picture[None]), transforms.shown(matrix)).numpy()[0]
+
+
+MATRICES = {
+    "moved": transforms.translation(2.5, -1.25),
+    "larger": transforms.about_centre(transforms.scaling(0.8), (40, 56)),
+    "smaller": transforms.about_centre(transforms.scaling(1.2), (40, 56)),
+    "turned": transforms.about_centre(transforms.rotation(10), (40, 56)),
+    "all": transforms.robust_view(np.random.default_rng(3), (40, 56)),
+    "crop": transforms.random_crop(np.random.default_rng(3), (40, 56)),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_view_is_what_opencv_resamples(name):
+    found, expected = looked(smooth(), MATRICES[name]), by_opencv(smooth(), MATRICES[name])
+    assert np.abs(found - expected).max() < 2  # OpenCV rounds places to 1/32 pixel
+    assert np.abs(found - smooth()).max() > 10
+
+
+def test_a_move_by_whole_pixels_copies_them_and_lets_grey_in():
+    picture = smooth()
+    found = looked(picture, transforms.translation(3, -2))
+    np.testing.assert_allclose(found[2:, :-3], picture[:-2, 3:], atol=1e-3)
+    assert (found[:2] == 127.5).all()
+    assert (found[:, -3:] == 127.5).all()
+
+
+def test_a_quarter_turn_is_that_of_numpy():
+    picture = smooth(32, 32)
+    matrix = transforms.about_centre(transforms.rotation(90), (32, 32))
+    np.testing.assert_allclose(looked(picture, matrix), np.rot90(picture), atol=1e-2)
+
+
+def test_half_of_each_side_is_shown_twice_as_large():
+    picture = smooth(33, 33)
+    matrix = transforms.about_centre(transforms.scaling(0.5), (33, 33))
+    np.testing.assert_allclose(looked(picture, matrix)[::2, ::2], picture[8:25, 8:25], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_the_gradient_of_a_view_is_its_adjoint(name):
+    """``<look(x), y> = <x, gradient(y)>``, up to interpolation of what is smooth."""
+    pixels = tf.constant(smooth()[None])
+    weights = np.zeros((40, 56, 3), "float32")
+    weights[12:28, 18:38] = 1
+    weights = cv2.GaussianBlur(weights, (0, 0), 3)
+    view = transforms.shown(MATRICES[name])
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        total = tf.reduce_sum(weights * transforms.look(pixels, view))
+    gradient = tape.gradient(total, pixels)
+    inside = tf.reduce_sum(gradient * pixels) + 0.0
+    assert float(inside) == pytest.approx(float(total), rel=0.01)
+
+
+def test_random_views_stay_within_what_they_promise():
+    size = (64, 96)
+    rng = np.random.default_rng(0)
+    views = [transforms.robust_view(rng, size) for _ in range(300)]
+    zoom = np.sqrt([np.linalg.det(v) for v in views])
+    turn = np.degrees([np.arctan2(v[1, 0], v[0, 0]) for v in views])
+    middle = np.array([47.5, 31.5, 1])
+    moved = np.abs([(v @ middle - middle)[:2] for v in views]) / (96, 64)
+    for values, low, high in ((zoom, 1 / 1.1, 1 / 0.9), (turn, -10, 10)):
+        assert low <= values.min() < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < values.max() <= high
+    assert 0.03 < moved.max() < (1 / 32 + 1 / 64) * 1.2
+    crops = [transforms.random_crop(rng, size) for _ in range(300)]
+    corners = np.array([[0, 0, 1], [95, 0, 1], [0, 63, 1], [95, 63, 1.0]]).T
+    places = np.array([(c @ corners)[:2] for c in crops])
+    assert places[:, 0].min() > -0.5
+    assert places[:, 0].max() < 95.5
+    assert places[:, 1].min() > -0.5
+    assert places[:, 1].max() < 63.5
+    parts = np.array([c[0, 0] for c in crops])
+    assert 0.6 <= parts.min() < 0.65 < 0.95 < parts.max() <= 1
+    assert np.std([(c @ middle - middle)[0] for c in crops]) > 3
+
+
+# Steps.
+
+
+@pytest.mark.parametrize(
+    ("own", "of_keras"),
+    [
+        (optimisers.adam(0.05), keras.optimizers.Adam(0.05, epsilon=1e-16)),
+        (optimisers.nadam(0.3), keras.optimizers.Nadam(0.3, epsilon=1e-16)),
+        (
+            optimisers.adam(0.1, beta_1=0.5, beta_2=0.9),
+            keras.optimizers.Adam(0.1, 0.5, 0.9, epsilon=1e-16),
+        ),
+        (
+            optimisers.nadam(0.1, beta_1=0.5, beta_2=0.9),
+            keras.optimizers.Nadam(0.1, 0.5, 0.9, epsilon=1e-16),
+        ),
+    ],
+    ids=["adam", "nadam", "adam, other betas", "nadam, other betas"],
+)
+def test_steps_are_those_of_keras_uphill(own, of_keras):
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(2, 5)).astype("float32")
+    variable, parameters = keras.Variable(start), tf.constant(start)
+    moments = tuple(tf.zeros_like(parameters) for _ in range(own.moments))
+    for step in range(1, 8):
+        gradient = tf.constant(rng.normal(size=(2, 5)).astype("float32"))
+        of_keras.apply([-gradient], [variable])
+        parameters, moments = own.ascend(parameters, gradient, moments, own.factors(step))
+        np.testing.assert_allclose(parameters, variable.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("own", [optimisers.adam(0.05), optimisers.nadam(0.3)], ids=["a", "n"])
+def test_a_step_does_not_depend_on_units(own):
+    gradient = np.random.default_rng(0).normal(size=(1, 9)).astype("float32")
+    steps = [
+        own.ascend(0.0, scale * gradient, (0.0, 0.0), own.factors(1))[0] for scale in (1, 1e-9, 1e9)
+    ]
+    np.testing.assert_allclose(steps[1], steps[0], rtol=1e-3)
+    np.testing.assert_allclose(steps[2], steps[0], rtol=1e-3)
+
+
+def test_a_floor_shortens_the_steps_of_parameters_that_hardly_matter():
+    gradient = np.array([[1.0, 1e-3, 1e-7], [2e-5, 2e-8, 2e-12]], "float32")
+    moments = tf.zeros((2, 3)), tf.zeros((2, 3))
+    plain, floored = (
+        np.asarray(own.ascend(tf.zeros((2, 3)), gradient, moments, own.factors(1))[0])
+        for own in (optimisers.adam(0.1), optimisers.adam(0.1, floor=0.01))
+    )
+    np.testing.assert_allclose(plain, 0.1, rtol=1e-4)
+    least = 0.01 * gradient.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(floored, 0.1 * gradient / (gradient + least), rtol=1e-3)
+
+
+def test_the_normalised_step_has_its_length_for_each_picture():
+    gradient = np.random.default_rng(0).normal(size=(2, 4, 4, 3)) * [[[[1e-3]]], [[[1e3]]]]
+    own = optimisers.normalised(7.0)
+    after, _ = own.ascend(np.zeros(gradient.shape), gradient, (), own.factors(1))
+    np.testing.assert_allclose(np.sqrt((np.asarray(after) ** 2).mean(axis=(1, 2, 3))), 7, rtol=1e-5)

@@ -1,0 +1,171 @@
+"""The steps from a start to a picture, for a batch of pictures at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from vizlib.convnet import ConvNet
+from vizlib.errors import (
+    InvalidArgumentError,
+    UnsupportedModelError,
+    VizlibError,
+    first_reason,
+)
+from vizlib.filters.objectives import Objective
+from vizlib.filters.parameterisations import Shape
+from vizlib.filters.readings import read
+from vizlib.filters.recipes import FilterRecipe
+from vizlib.filters.transforms import Shown, look, shown
+
+
+class Wanted(NamedTuple):
+    """A batch of ``n`` pictures to make, all read off the network in one way."""
+
+    reading: Objective
+    channels: np.ndarray  # int32 (n, k)
+    weights: np.ndarray  # float32 (n, k)
+    starts: list[tuple[int, ...]]  # what, beside the seed, each start is drawn from
+
+
+class Climbed(NamedTuple):
+    """What all steps gave for a batch of ``n``."""
+
+    pixels: np.ndarray  # (n, h, w, c), 0..255
+    trace: np.ndarray  # (n, steps), the objective that each step started from
+    fired: np.ndarray  # (n,), whether it fired in any step
+    importance: np.ndarray  # (n, h, w), how much the objective rested on each place
+
+
+class _State(NamedTuple):
+    """What a step changes."""
+
+    parameters: Any
+    moments: tuple[Any, ...]
+    importance: Any
+
+
+class _Draw(NamedTuple):
+    """What is new in each step, the same for all pictures."""
+
+    factors: Any
+    view: Shown
+    noise: Any  # the seed of the noise, int32 (2,)
+
+
+def climb(
+    convnet: ConvNet,
+    recipe: FilterRecipe,
+    shape: Shape,
+    wanted: Wanted,
+    *,
+    steps: int,
+    seed: int,
+    tick: Callable[[int], None],
+) -> Climbed:
+    """Take all steps for one batch; ``tick(done)`` after each."""
+    state = _start(recipe, shape, wanted, seed)
+    asked = tf.constant(wanted.channels, tf.int32), tf.constant(wanted.weights, tf.float32)
+    first = state, _draw(recipe, shape, seed, 1), *asked
+    step = _compiled_step(convnet, recipe, shape, wanted.reading, first)
+    trace, fired = [], np.zeros(len(wanted.starts), bool)
+    for done in range(1, steps + 1):
+        state, values, fires = step(state, _draw(recipe, shape, seed, done), *asked)
+        trace.append(values.numpy())
+        fired |= fires.numpy()
+        tick(done)
+    pixels = recipe.parameterisation.picture(state.parameters, shape).numpy()
+    return Climbed(pixels, np.stack(trace, axis=1), fired, state.importance.numpy())
+
+
+def _start(recipe: FilterRecipe, shape: Shape, wanted: Wanted, seed: int) -> _State:
+    drawn = [
+        recipe.parameterisation.start(np.random.default_rng((seed, *start)), shape)
+        for start in wanted.starts
+    ]
+    parameters = tf.constant(np.stack(drawn))
+    moments = tuple(tf.zeros_like(parameters) for _ in range(recipe.optimiser.moments))
+    return _State(parameters, moments, tf.zeros((len(drawn), *shape[:2])))
+
+
+def _draw(recipe: FilterRecipe, shape: Shape, seed: int, step: int) -> _Draw:
+    # Not the generator of the starts: a channel's number is no number of a step.
+    rng = np.random.default_rng((seed, step, 1))
+    matrix = np.eye(3) if recipe.view is None else recipe.view(rng, shape[:2])
+    noise = rng.integers(2**31, size=2, dtype="int32")
+    drawn = _Draw(recipe.optimiser.factors(step), shown(matrix), noise)
+    return tf.nest.map_structure(tf.convert_to_tensor, drawn)
+
+
+def _compiled_step(
+    convnet: ConvNet,
+    recipe: FilterRecipe,
+    shape: Shape,
+    reading: Objective,
+    arguments: tuple[Any, ...],
+) -> Any:
+    """One step, traced once for each recipe, layer, way to read it, and shape of the batch."""
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, arguments)
+    step = _step(convnet, recipe, shape, reading)
+
+    def trace() -> Any:
+        try:
+            return tf.function(step, autograph=False).get_concrete_function(*signature)
+        except VizlibError:
+            raise
+        # Whatever a layer objects to in this size: Keras and TensorFlow use many types.
+        except Exception as error:
+            raise InvalidArgumentError(_size_refused(convnet, reading, shape, error)) from error
+
+    asked = arguments[-1].shape
+    return convnet.compiled(("filters", recipe, reading, shape, *asked), trace)
+
+
+def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objective) -> Any:
+    def step(state: _State, draw: _Draw, channels: Any, weights: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(state.parameters)
+            picture = recipe.parameterisation.picture(state.parameters, shape)
+            view = _view(recipe, picture, draw)
+            seen = read(convnet, reading, view, channels, weights)
+        gradient, by_pixel = tape.gradient(seen.target, [state.parameters, picture])
+        if gradient is None:
+            raise UnsupportedModelError(_no_gradient(convnet, reading))
+        parameters, moments = recipe.optimiser.ascend(
+            state.parameters, gradient, state.moments, draw.factors
+        )
+        importance = state.importance
+        if recipe.transparency:
+            importance += tf.reduce_sum(tf.abs(by_pixel), axis=3)
+        return _State(parameters, moments, importance), seen.values, seen.fires
+
+    return step
+
+
+def _view(recipe: FilterRecipe, picture: Any, draw: _Draw) -> Any:
+    seen = picture if recipe.view is None else look(picture, draw.view)
+    if recipe.noise:
+        # One noise for all, so that a picture does not depend on its place in the batch.
+        seen += recipe.noise * tf.random.stateless_normal(picture.shape[1:], draw.noise)
+    return seen
+
+
+def _no_gradient(convnet: ConvNet, reading: Objective) -> str:
+    where = "The class scores" if reading.layer is None else repr(reading.layer)
+    return (
+        f"Expected a network whose pixels can be changed little by little. {where} of "
+        f"{convnet.name!r} passes no gradient back to them (whole-number input, or an "
+        "operation without gradient)."
+    )
+
+
+def _size_refused(convnet: ConvNet, reading: Objective, shape: Shape, error: Exception) -> str:
+    where = "its class scores" if reading.layer is None else repr(reading.layer)
+    return (
+        f"Expected a size at which {convnet.name!r} can be run up to {where}. Received: "
+        f"{shape[0]} x {shape[1]}, which may be too small. Its own size is "
+        f"{convnet.input_size[0]} x {convnet.input_size[1]}. The layers say: {first_reason(error)}"
+    )

@@ -1,0 +1,137 @@
+"""What is changed step by step, and the picture it stands for.
+
+A picture can be its pixels, or waves that are weighed, or waves of a fixed strength that are only
+moved. What ascent finds depends on it: a step along the gradient is long where the
+parameterisation makes it cheap to go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vizlib.filters.spectra import COLOURS, Spectrum, frequencies, one_over_f
+
+Shape = tuple[int, int, int]  # height, width, channels of one picture
+
+
+@dataclass(frozen=True)
+class Parameterisation:
+    """Numbers that stand for a picture.
+
+    Attributes
+    ----------
+    start : callable
+        ``start(rng, shape) -> float32 array``: the parameters of one picture ``(h, w, channels)``.
+    picture : callable
+        ``picture(parameters, shape) -> tensor (n, h, w, channels)``, pixels 0..255, of a batch of
+        parameters, differentiable.
+    develop : callable
+        ``develop(pixels) -> uint8 array`` of the same shape ``(h, w, channels)``.
+    """
+
+    start: Callable[[np.random.Generator, Shape], np.ndarray]
+    picture: Callable[[Any, Shape], Any]
+    develop: Callable[[np.ndarray], np.ndarray]
+
+
+def pixels() -> Parameterisation:
+    """Every pixel by itself, from grey noise, shown with standardised colours.
+
+    References
+    ----------
+    F. Chollet, *Deep Learning with Python*, "Visualizing convnet filters".
+    """
+    return Parameterisation(_grey_noise, lambda parameters, _shape: parameters, _standardized)
+
+
+def fourier() -> Parameterisation:
+    """Waves weighed by 1/frequency, in colours that vary independently in photos.
+
+    References
+    ----------
+    C. Olah, A. Mordvintsev, L. Schubert, "Feature Visualization", Distill, 2017, and its library
+    Lucid, from which the numbers are.
+    """
+
+    def picture(parameters: Any, shape: Shape) -> Any:
+        scale = tf.constant(one_over_f(shape) / _FOURIER_CONTRAST)
+        waves = tf.complex(parameters[:, 0] * scale, parameters[:, 1] * scale)
+        return _in_range(_from_waves(waves, shape))
+
+    return Parameterisation(_weak_waves, picture, _rounded)
+
+
+def phases(spectrum: Spectrum) -> Parameterisation:
+    """Waves as strong as in photos, of which only the places of the crests change.
+
+    References
+    ----------
+    T. Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
+    Optimization", NeurIPS 2023.
+    """
+
+    def picture(parameters: Any, shape: Shape) -> Any:
+        return _in_range(_from_waves(phase_waves(parameters, spectrum, shape), shape))
+
+    return Parameterisation(_any_phase, picture, _rounded)
+
+
+def phase_waves(parameters: Any, spectrum: Spectrum, shape: Shape) -> Any:
+    """Waves of fixed strength, complex ``(n, c, h, w // 2 + 1)``.
+
+    A real picture has, in the columns of a real Fourier transform that mirror themselves, pairs
+    of opposite phase. Taking them so keeps the strength of every wave exactly as given.
+    """
+    height, width = shape[:2]
+    mirrored = np.isin(np.arange(width // 2 + 1), (0, width / 2)).astype("float32")
+    opposite = tf.gather(parameters, -np.arange(height) % height, axis=2)
+    phase = parameters - mirrored * opposite
+    strength = tf.constant(spectrum(shape))
+    return tf.complex(strength * tf.cos(phase), strength * tf.sin(phase))
+
+
+#: Lucid's, so that the first picture is grey with a little colour.
+_FOURIER_CONTRAST = 4.0
+_FOURIER_START = 0.01
+
+
+def _from_waves(waves: Any, shape: Shape) -> Any:
+    """Decorrelated values ``(n, h, w, c)`` around zero from waves ``(n, c, h, w // 2 + 1)``."""
+    return tf.transpose(tf.signal.irfft2d(waves, fft_length=shape[:2]), (0, 2, 3, 1))
+
+
+def _in_range(values: Any) -> Any:
+    """Pixels 0..255 from decorrelated values; zero is grey."""
+    if values.shape[-1] == 3:
+        # Not tf.matmul, whose broadcasting in TensorFlow 2.21 writes past small tensors on a CPU.
+        values = tf.tensordot(values, tf.constant(COLOURS.T), 1)
+    return 255 * tf.sigmoid(values)
+
+
+def _grey_noise(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return (255 * rng.uniform(0.4, 0.6, shape)).astype("float32")
+
+
+def _weak_waves(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    size = (2, shape[2], *frequencies(shape[0], shape[1]).shape)
+    return (_FOURIER_START * rng.standard_normal(size)).astype("float32")
+
+
+def _any_phase(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    size = (shape[2], *frequencies(shape[0], shape[1]).shape)
+    return rng.uniform(-math.pi, math.pi, size).astype("float32")
+
+
+def _standardized(pixels: np.ndarray) -> np.ndarray:
+    centred = pixels - pixels.mean()
+    return np.clip(np.rint(128 + 64 * centred / (pixels.std() + 1e-5)), 0, 255).astype("uint8")
+
+
+def _rounded(pixels: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(pixels), 0, 255).astype("uint8")

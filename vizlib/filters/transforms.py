@@ -1,0 +1,123 @@
+"""How the network is shown a picture: moved, turned, scaled or cropped a little, each step anew.
+
+What a channel answers to should survive it. Each transform is a 3 x 3 matrix that takes a place
+``(x, y, 1)`` of the view to the place in the picture that it shows; all of them together are one
+matrix, so a view costs one resampling, whatever its recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+#: ``view(rng, (h, w)) -> float64 (3, 3)``: a random view of a picture of that size.
+View = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
+
+_GREY = 127.5
+
+
+class Shown(NamedTuple):
+    """One view as the tensors that `look` takes, all float32."""
+
+    forward: Any  # (1, 8): from places in the view to places in the picture
+    backward: Any  # (1, 8): the other way round
+    zoom: Any  # how much larger things are in the view, by area
+
+
+def robust_view(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Jitter, scale by 0.9 to 1.1, turn by up to 10 degrees, jitter; grey comes in at the sides.
+
+    The jitters are up to 1/16 and 1/32 of a side, so that they suit any size.
+
+    References
+    ----------
+    C. Olah, A. Mordvintsev, L. Schubert, "Feature Visualization", Distill, 2017. Lucid's standard
+    transforms pad with grey first and cut afterwards; here the view has the picture's size.
+    """
+    return (
+        _jitter(rng, size, 1 / 16)
+        @ about_centre(scaling(1 / rng.uniform(0.9, 1.1)), size)
+        @ about_centre(rotation(rng.uniform(-10, 10)), size)
+        @ _jitter(rng, size, 1 / 32)
+    )
+
+
+def random_crop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Show a part of 0.6 to 1 of each side, most often near the middle, in full size.
+
+    References
+    ----------
+    T. Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
+    Optimization", NeurIPS 2023: crops around a normally distributed centre.
+    """
+    part = rng.uniform(0.6, 1)
+    room = (1 - part) / 2
+    down, right = np.clip(rng.normal(0, 0.2, 2), -room, room) * size
+    return translation(right, down) @ about_centre(scaling(part), size)
+
+
+def translation(right: float, down: float) -> np.ndarray:
+    """Show what lies that many pixels to the right and below."""
+    return np.array([[1, 0, right], [0, 1, down], [0, 0, 1.0]])
+
+
+def scaling(factor: float) -> np.ndarray:
+    """Show that many times as much of each side."""
+    return np.diag([factor, factor, 1.0])
+
+
+def rotation(degrees: float) -> np.ndarray:
+    """Show the picture turned counter-clockwise."""
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1.0]])
+
+
+def about_centre(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Let a matrix leave the middle of the picture where it is."""
+    down, right = (size[0] - 1) / 2, (size[1] - 1) / 2
+    return translation(right, down) @ matrix @ translation(-right, -down)
+
+
+def shown(matrix: np.ndarray) -> Shown:
+    """Prepare a matrix for `look`."""
+    forward, backward = (
+        (m / m[2, 2]).reshape(1, 9)[:, :8].astype("float32")
+        for m in (matrix, np.linalg.inv(matrix))
+    )
+    return Shown(forward, backward, np.float32(1 / np.linalg.det(matrix)))
+
+
+def look(pixels: Any, view: Shown) -> Any:
+    """Resample pictures ``(n, h, w, c)`` bilinearly, all alike; grey where there is nothing.
+
+    The gradient is resampled the other way round, the adjoint up to interpolation, which costs as
+    little as the way there.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def resample(pixels: Any) -> tuple[Any, Callable[[Any], Any]]:
+        def gradient(upstream: Any) -> Any:
+            return view.zoom * _resampled(upstream, view.backward, 0.0)
+
+        return _resampled(pixels, view.forward, _GREY), gradient
+
+    return resample(pixels)
+
+
+def _resampled(pixels: Any, matrix: Any, fill: float) -> Any:
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels,
+        transforms=matrix,
+        output_shape=pixels.shape[1:3],
+        fill_value=fill,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+
+
+def _jitter(rng: np.random.Generator, size: tuple[int, int], part: float) -> np.ndarray:
+    down, right = rng.uniform(-part / 2, part / 2, 2) * size
+    return translation(right, down)
