@@ -1,109 +1,58 @@
 """Which pattern does a channel look for?"""
 
-import math
-import re
-from collections.abc import Sequence
-
-import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, jobs, scripts, selection
-from pages.ui.computing import Order
-from pages.ui.tiles import Tiles, pick_tile
+from pages.ui import (
+    controls,
+    links,
+    making,
+    one_channel,
+    one_class,
+    selection,
+    several_channels,
+    whole_layer,
+)
 
-WAYS = ["first", "range", "list", "random", "strongest"]
-WAY_TITLES = {
-    "first": "First ones",
-    "range": "A range",
-    "list": "A list",
-    "random": "At random",
-    "strongest": "Strongest here",
+VIEWS = {
+    "several": "Several channels",
+    "channel": "One channel, with evidence",
+    "layer": "A whole layer",
+    "class": "A class",
 }
-PART = re.compile(r"(\d{1,6})\s*(?:[-–]\s*(\d{1,6}))?")
-SLOT = "filters"
-MIN_SIDE = 16
-MAX_MEGAPIXELS = 16
+DRAW = {
+    "several": several_channels.show,
+    "channel": one_channel.show,
+    "layer": whole_layer.show,
+    "class": one_class.show,
+}
 
 
 def show() -> None:
     chosen = selection.current()
     controls.heading(
         "Which pattern does a channel look for?",
-        "Starting from grey noise, the picture is changed step by step so that the channel fires "
-        "more. It shows what drives a channel most, not all that it answers to.",
+        "A picture is changed step by step so that the channel fires more. It shows what drives a "
+        "channel most, not all that it answers to.",
     )
-    order = choose(chosen)
-    pressed = st.button(
-        "Make patterns",
-        type="primary",
-        icon=":material/play_arrow:",
-        disabled=order is None,
-    )
-    if pressed and order is not None:
-        begin(chosen, order)
-    jobs.show(SLOT)
-    shown = finished(chosen)
-    if shown is not None:
-        show_patterns(chosen, *shown)
-    elif not jobs.running(SLOT):
-        st.info("Choose a layer and channels, then press *Make patterns*.", icon=":material/info:")
-
-
-def choose(chosen: selection.Selection) -> Order | None:
-    convnet = chosen.convnet
-    layer = controls.choose_layer(convnet, key="filters", default=middle_layer(convnet))
-    channels = choose_channels(chosen, layer)
-    with st.expander("Size, steps and seed"):
-        side, count, number = choose_amounts(convnet)
-    if not channels or told_too_many(len(channels), side):
-        return None
-    return Order(chosen.network.key, layer.name, channels, "classic", side, count, number)
-
-
-def told_too_many(count: int, side: int) -> bool:
-    most = MAX_MEGAPIXELS * 10**6 // side**2
-    if count <= most:
-        return False
-    st.error(
-        f"Expected at most {most} channels at {side} x {side} pixels, so that the picture of all "
-        f"of them stays within {MAX_MEGAPIXELS} megapixels. Received: {count}.",
-        icon=":material/error:",
-    )
-    return True
-
-
-def choose_amounts(convnet: vizlib.ConvNet) -> tuple[int, int, int]:
-    size, steps, seed = st.columns(3)
-    side = size.number_input(
-        "Side in pixels",
-        MIN_SIDE,
-        512,
-        min(160, max(MIN_SIDE, *convnet.input_size)),
-        16,
-        key=f"filter_size:{convnet.name}",
+    links.follow("view", VIEWS, key="filter_view")
+    view = st.segmented_control(
+        "View",
+        VIEWS,
+        default="several",
+        required=True,
+        key="filter_view",
+        format_func=VIEWS.get,
         persist_state="session",
-        help="Larger pictures show more repetitions, and take longer.",
+        label_visibility="collapsed",
     )
-    count = steps.number_input(
-        "Steps",
-        1,
-        500,
-        vizlib.FILTER_RECIPES["classic"].steps,
-        key="filter_steps",
-        persist_state="session",
-        help="Steps of gradient ascent; the book takes 30.",
-    )
-    number = seed.number_input(
-        "Seed",
-        0,
-        10_000,
-        0,
-        key="filter_seed",
-        persist_state="session",
-        help="The noise to start from. Same seed, same picture.",
-    )
-    return side, count, number
+    links.keep("view", view)
+    layer = choose_layer(chosen.convnet) if view != "class" else None
+    DRAW[view](chosen, layer, making.choose(chosen.convnet))
+
+
+def choose_layer(convnet: vizlib.ConvNet) -> vizlib.LayerInfo:
+    return controls.choose_layer(convnet, key="filters", default=middle_layer(convnet))
 
 
 def middle_layer(convnet: vizlib.ConvNet) -> str:
@@ -111,212 +60,6 @@ def middle_layer(convnet: vizlib.ConvNet) -> str:
     convolutions = [layer.name for layer in convnet.layers if layer.kind == "Conv2D"]
     names = convolutions or [layer.name for layer in convnet.layers]
     return names[len(names) // 3]
-
-
-def choose_channels(chosen: selection.Selection, layer: vizlib.LayerInfo) -> tuple[int, ...]:
-    last = layer.channels - 1
-    if last == 0:
-        st.caption("This layer has one channel.")
-        return (0,)
-    way = st.segmented_control(
-        "Channels",
-        WAYS,
-        default="first",
-        required=True,
-        key="filter_way",
-        format_func=WAY_TITLES.get,
-        persist_state="session",
-    )
-    if way == "list":
-        text = st.text_input("Numbers, as in 3, 17, 40-44", "0-7", key="filter_list")
-        return listed(text, last)
-    if way == "range":
-        ends = (0, min(15, last))
-        low, high = st.slider("From, to", 0, last, ends, key=f"filter_range:{layer.name}:{last}")
-        return tuple(range(low, high + 1))
-    most = min(64, last + 1)
-    count = st.slider("How many", 1, most, min(16, most), key=f"filter_count:{layer.name}:{last}")
-    return tuple(int(channel) for channel in some_channels(chosen, layer, way, count))
-
-
-def some_channels(
-    chosen: selection.Selection, layer: vizlib.LayerInfo, way: str, count: int
-) -> Sequence[int]:
-    if way == "random":
-        rng = np.random.default_rng(st.session_state.get("filter_seed", 0))
-        return np.sort(rng.permutation(layer.channels)[:count])
-    if way == "strongest":
-        maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
-        return computing.ranking(maps)[:count]
-    return range(count)
-
-
-def listed(text: str, last: int) -> tuple[int, ...]:
-    """Read ``"3, 17, 40-44"``; what cannot be read is told."""
-    found: list[int] = []
-    parts = [part.strip() for part in text.replace(";", ",").split(",")]
-    for part in [part for part in parts if part] or [""]:
-        numbers = PART.fullmatch(part)
-        low, high = (int(n or numbers[1]) for n in numbers.groups()) if numbers else (0, -1)
-        if not low <= high <= last:
-            tell_unreadable(part, last)
-            return ()
-        found.extend(range(low, high + 1))
-    return tuple(dict.fromkeys(found))
-
-
-def tell_unreadable(part: str, last: int) -> None:
-    example = "such as 3, 17, 40-44" if last >= 44 else f"such as 0-{last}"
-    st.error(
-        f"Expected channel numbers from 0 to {last}, {example}. "
-        f"Received: {part[:40] or 'nothing'}.",
-        icon=":material/error:",
-    )
-
-
-def begin(chosen: selection.Selection, order: Order) -> None:
-    st.session_state["filter_order"] = order
-    if jobs.queue().result(order) is not None:
-        jobs.clear(SLOT)
-        return
-    convnet = chosen.convnet
-
-    def compute(progress: jobs.Progress) -> vizlib.FilterPatterns:
-        return vizlib.filter_patterns(
-            convnet,
-            order.layer,
-            order.channels,
-            recipe=order.recipe,
-            size=order.size,
-            steps=order.steps,
-            seed=order.seed,
-            progress=progress,
-        )
-
-    title = f"{len(order.channels)} patterns of {order.layer} ({chosen.network.title})"
-    jobs.start(SLOT, jobs.Job(order, title), compute)
-
-
-def finished(chosen: selection.Selection) -> tuple[Order, vizlib.FilterPatterns] | None:
-    """Find the patterns ordered last, or those shown before while the order is worked on."""
-    for slot in ("filter_order", "filter_shown"):
-        order = st.session_state.get(slot)
-        if order is None or order.network_key != chosen.network.key:
-            continue
-        patterns = jobs.queue().result(order)
-        if patterns is not None:
-            st.session_state["filter_shown"] = order
-            return order, patterns
-    return None
-
-
-def show_patterns(
-    chosen: selection.Selection, order: Order, patterns: vizlib.FilterPatterns
-) -> None:
-    st.subheader(f"{len(patterns.channels)} patterns of {order.layer}", anchor=False)
-    tell_silent(patterns)
-    laid_out, columns, gap = lay_out(patterns)
-    grid = computing.pattern_grid(order, columns, gap, laid_out.images)
-    key = f"pattern:{order}"
-    channel = st.session_state.get(key)
-    channel = channel if channel in laid_out.channels else laid_out.channels[0]
-    show_grid(laid_out, channel, key, tiles_of(laid_out, columns, gap, grid))
-    name = controls.file_stem(chosen.convnet.name, order.layer, order.recipe, f"seed{order.seed}")
-    with st.container(horizontal=True):
-        controls.download_png(grid, name, key="patterns_png")
-        controls.download_npz(arrays_of(patterns), name, key="patterns_npz")
-    best = len(laid_out.channels) if laid_out is not patterns else None
-    controls.copy_as_python(
-        scripts.patterns(chosen, order, best=best, name=name, columns=columns, gap=gap)
-    )
-    show_pattern(laid_out, channel, key, name)
-
-
-def tell_silent(patterns: vizlib.FilterPatterns) -> None:
-    silent = [sentence for sentence in patterns.diagnosis if sentence]
-    if silent:
-        with st.expander(f"{len(silent)} of them show nothing"):
-            st.markdown("\n".join(f"- {sentence}" for sentence in silent))
-
-
-def show_grid(patterns: vizlib.FilterPatterns, channel: int, key: str, tiles: Tiles) -> None:
-    def pick(index: int) -> None:
-        st.session_state[key] = patterns.channels[index]
-
-    pick_tile(
-        tiles,
-        key="patterns",
-        selected=patterns.channels.index(channel),
-        on_pick=pick,
-        alt=f"Patterns of channels {', '.join(map(str, patterns.channels))} of {patterns.layer}",
-        max_width=tiles.columns * max(160, tiles.width),
-    )
-
-
-def tiles_of(patterns: vizlib.FilterPatterns, columns: int, gap: int, png: bytes) -> Tiles:
-    height, width = patterns.images.shape[1:3]
-    labels = [
-        f"channel {c} · objective {trace[-1]:.4g}"
-        for c, trace in zip(patterns.channels, patterns.objective, strict=True)
-    ]
-    return Tiles(png=png, columns=columns, height=height, width=width, gap=gap, labels=labels)
-
-
-def arrays_of(patterns: vizlib.FilterPatterns) -> dict[str, np.ndarray]:
-    return {
-        "images": patterns.images,
-        "objective": patterns.objective,
-        "channels": np.array(patterns.channels),
-    }
-
-
-def lay_out(patterns: vizlib.FilterPatterns) -> tuple[vizlib.FilterPatterns, int, int]:
-    """Let the visitor choose between all in order and the best, stitched; with columns and gap."""
-    largest = math.isqrt(len(patterns.channels))
-    stitched = largest > 1 and st.toggle(
-        "Stitch the best together",
-        key="stitched",
-        persist_state="session",
-        help="The largest square of those that the network answers to most, strongest first.",
-    )
-    if stitched:
-        return patterns.best(largest**2), largest, 5
-    return patterns, min(8, len(patterns.channels)), 2
-
-
-def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: str) -> None:
-    st.subheader("One pattern, large", anchor=False)
-    picture, facts = st.columns([3, 2], gap="large")
-    with facts:
-        st.session_state[key] = channel
-        channel = st.selectbox(
-            "Channel", patterns.channels, key=key, help="Or click a tile in the grid above."
-        )
-        show_ascent(patterns, channel)
-    pixels = patterns.images[patterns.channels.index(channel)]
-    with picture:
-        width, title = min(512, max(256, 3 * pixels.shape[1])), f"Pattern of channel {channel}"
-        st.image(pixels, width=width, output_format="PNG", alt=title)
-        png = vizlib.render.to_png(pixels)
-        controls.download_png(png, f"{name}_channel{channel}", key="pattern_png")
-
-
-def show_ascent(patterns: vizlib.FilterPatterns, channel: int) -> None:
-    index = patterns.channels.index(channel)
-    trace = patterns.objective[index]
-    if patterns.diagnosis[index]:
-        st.warning(patterns.diagnosis[index], icon=":material/warning:")
-    st.caption(
-        f"Mean of the channel: {trace[0]:.4g} on noise, {trace[-1]:.4g} after "
-        f"{len(trace)} steps. Below zero: before its activation, which was silent."
-    )
-    st.line_chart(
-        {"step": range(1, len(trace) + 1), "objective": trace},
-        x="step",
-        y="objective",
-        height=220,
-        alt=f"Objective of channel {channel} over {len(trace)} steps",
-    )
 
 
 show()

@@ -47,7 +47,7 @@ def show() -> None:
         )
         return
     question = choose_question(chosen)
-    links.follow("view", VIEWS)
+    links.follow("view", VIEWS, key="view")
     view = st.segmented_control(
         "View",
         VIEWS,

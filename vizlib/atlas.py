@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -86,10 +86,17 @@ class FilterAtlas:
             self._write(part, self._made(part, _share(progress, number, len(missing))))
         return self
 
-    def patterns(self) -> FilterPatterns:
-        """Read the pictures that are on disk, in the order of the channels; there may be none."""
-        read = [found for part in self._parts() if (found := self._read(part)) is not None]
-        return _joined([self._none(), *read])
+    def patterns(self, channels: Collection[int] | None = None) -> FilterPatterns:
+        """Read the pictures that are on disk, in the order of the channels.
+
+        All of them, or those of ``channels``; there may be none.
+        """
+        wanted = range(self.channels) if channels is None else channels
+        parts = [part for part in self._parts() if any(channel in wanted for channel in part)]
+        read = [found for part in parts if (found := self._read(part)) is not None]
+        arrays = _joined([self._none(), *read])
+        chosen = np.isin(arrays["channels"], list(wanted))
+        return _patterns({name: one[chosen] for name, one in arrays.items()}, self.layer)
 
     def _parts(self) -> list[range]:
         return [
@@ -232,7 +239,6 @@ def _patterns(arrays: dict[str, np.ndarray], layer: str) -> FilterPatterns:
     )
 
 
-def _joined(parts: list[FilterPatterns]) -> FilterPatterns:
+def _joined(parts: list[FilterPatterns]) -> dict[str, np.ndarray]:
     arrays = [_arrays(part) for part in parts]
-    together = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
-    return _patterns(together, parts[0].layer)
+    return {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}

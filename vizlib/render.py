@@ -153,6 +153,14 @@ def montage(
     return canvas[: rows * height - gap, : columns * width - gap]
 
 
+def faded(image: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+    """Fade an image ``(H, W, 3)`` to grey where ``seen``, from 0 to 1 ``(H, W)``, is low."""
+    if seen is None:
+        return image
+    grey, share = 128.0, np.clip(_checked("seen", seen, ndim=2), 0, 1)[..., None]
+    return np.rint(grey + share * (_checked_pixels(image) - grey)).astype("uint8")
+
+
 def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
     """Make a photo smaller if its longer side has more than ``longest`` pixels."""
     if max(_checked_pixels(image).shape[:2]) <= _positive("longest", longest):

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
+from pages.ui import photos
 from pages.ui.selection import Selection
 
 
@@ -25,6 +26,12 @@ def preprocessing(
 ) -> vizlib.PreprocessingReport:
     """Which preprocessing suits the network, and what it says under each."""
     return vizlib.inspect_preprocessing(_selected.convnet, _selected.image)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def logits(network_key: str, image_key: str, _selected: Selection) -> np.ndarray:
+    """Scores of all classes before the activation."""
+    return _selected.convnet.scores(_selected.image)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Running the network …")
@@ -76,6 +83,56 @@ class Order:
 def pattern_grid(order: Order, columns: int, gap: int, _images: np.ndarray) -> bytes:
     """Patterns as one PNG; the layout tells which of an order's patterns they are."""
     return vizlib.render.to_png(vizlib.render.montage(_images, columns=columns, gap=gap))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def atlas_of(order: Order, _selected: Selection) -> vizlib.FilterAtlas:
+    """Where the patterns of all channels are kept."""
+    return vizlib.filter_atlas(
+        _selected.convnet,
+        order.layer,
+        recipe=order.recipe,
+        size=order.size,
+        steps=order.steps,
+        seed=order.seed,
+    )
+
+
+def _photos(selected: Selection) -> dict[str, photos.Photo]:
+    """The visitor's photo and the samples, by title."""
+    samples = [opened() for opened in photos.samples().values()]
+    return {photo.title: photo for photo in [selected.photo, *samples]}
+
+
+@st.cache_resource(max_entries=32, show_spinner="Showing the network all photos …")
+def peaks(network_key: str, image_key: str, layer: str, _selected: Selection) -> vizlib.LayerPeaks:
+    """Where each channel of a layer is largest on the visitor's photo and the samples."""
+    shown = _photos(_selected)
+    images = ((title, photo.image) for title, photo in shown.items())
+    return vizlib.layer_peaks(_selected.convnet, layer, images)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def patches(
+    network_key: str, image_key: str, layer: str, channel: int, _selected: Selection
+) -> tuple[vizlib.Patch, ...]:
+    """What drives a channel most in the visitor's photo and the samples, strongest first."""
+    found, shown = peaks(network_key, image_key, layer, _selected), _photos(_selected)
+    return vizlib.peak_patches(_selected.convnet, found, channel, lambda title: shown[title].image)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def receptive_field(network_key: str, layer: str, _selected: Selection) -> vizlib.ReceptiveField:
+    """What a place of a layer can see of the photo."""
+    return vizlib.receptive_field(_selected.convnet, layer)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def classes_fed(
+    network_key: str, layer: str, channel: int, _selected: Selection
+) -> vizlib.ClassesFed:
+    """Which classes a channel feeds."""
+    return vizlib.classes_fed(_selected.convnet, layer, channel)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Running the network …")

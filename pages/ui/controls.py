@@ -84,6 +84,23 @@ def side_by_side(pictures: list[tuple[np.ndarray, str]]) -> None:
         column.image(picture, as_written(title), width="stretch", output_format="PNG", alt=title)
 
 
+def show_ascent(trace: np.ndarray, diagnosis: str | None, title: str) -> None:
+    """Draw how an objective ``(steps,)`` rose, and say so where it did not."""
+    if diagnosis:
+        st.warning(diagnosis, icon=":material/warning:")
+    st.caption(
+        f"{title}: {trace[0]:.4g} at the start, {trace[-1]:.4g} after {len(trace)} steps. Below "
+        "zero: before the activation, which was silent."
+    )
+    st.line_chart(
+        {"step": range(1, len(trace) + 1), "objective": trace},
+        x="step",
+        y="objective",
+        height=220,
+        alt=f"{title} over {len(trace)} steps",
+    )
+
+
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:
     """Show which colour stands for which value."""
     picture = vizlib.render.palette(colormap)[None].repeat(10, axis=0)

@@ -56,6 +56,49 @@ def patterns(chosen: Selection, order: Order, *, best: int | None, name: str, **
     )
 
 
+def pictures(chosen: Selection, objectives: str, options: dict[str, Any], name: str) -> str:
+    """The first picture of some objectives."""
+    return _text(
+        [
+            *_head(chosen, ["pathlib", "vizlib", "render"], photo=False),
+            _call("patterns = vizlib.optimize", f"convnet, {objectives}", options),
+            "faded = patterns.transparency is not None",
+            "seen = patterns.transparency[0] if faded else None",
+            "picture = render.to_png(render.faded(patterns.images[0], seen))",
+            _save(name),
+        ]
+    )
+
+
+def channel(chosen: Selection, layer: str, index: int, options: dict[str, Any]) -> str:
+    """The pattern of a channel and the evidence beside it."""
+    objectives = f"[vizlib.objectives.channel({layer!r}, {index})]"
+    name = f"{layer}_{index}".replace("/", "-")
+    peaks = f"convnet, {layer!r}, {index}, vizlib.images_in('sample_images')"
+    evidence = [
+        "",
+        f"for patch in vizlib.top_patches({peaks}):",
+        "    print(patch.name, patch.box, f'{patch.activation:.3g}')",
+    ]
+    fed = f"print(vizlib.classes_fed(convnet, {layer!r}, {index}))"
+    last = [fed] if chosen.convnet.is_classifier else []
+    return pictures(chosen, objectives, options, name) + _text([*evidence, *last])
+
+
+def atlas(chosen: Selection, layer: str, options: dict[str, Any]) -> str:
+    """The patterns of all channels of a layer."""
+    name = f"atlas_{layer}".replace("/", "-")
+    return _text(
+        [
+            *_head(chosen, ["pathlib", "vizlib", "render"], photo=False),
+            _call("atlas = vizlib.filter_atlas", f"convnet, {layer!r}", options),
+            "patterns = atlas.fill().patterns()",
+            "picture = render.to_png(render.montage(patterns.images))",
+            _save(name),
+        ]
+    )
+
+
 def heatmaps(questions: Sequence[Question], look: Look, names: Iterable[str]) -> str:
     """Heatmaps over their photos, each on its own scale of colours."""
     lines = _imports(["pathlib", *["numpy"] * _marks_pixels(questions), "vizlib", "render"])

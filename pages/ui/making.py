@@ -1,0 +1,89 @@
+"""How filter patterns are made: recipe, size, steps and seed."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+import vizlib
+from pages.ui import links
+from pages.ui.computing import Order
+
+MIN_SIDE = 16
+MOST_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a visitor has chosen."""
+
+    recipe: str
+    size: int
+    steps: int
+    seed: int
+
+    def order(self, network_key: str, layer: str, channels: tuple[int, ...]) -> Order:
+        """Order patterns made in this way."""
+        return Order(network_key, layer, channels, self.recipe, self.size, self.steps, self.seed)
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Options of `vizlib.filter_patterns` and its kin."""
+        return {
+            "recipe": self.recipe,
+            "size": self.size,
+            "steps": self.steps,
+            "seed": self.seed,
+        }
+
+
+def choose(convnet: vizlib.ConvNet) -> Making:
+    """Draw the controls."""
+    recipes = vizlib.FILTER_RECIPES
+    links.follow("recipe", recipes, key="filter_recipe")
+    recipe = st.selectbox(
+        "Recipe",
+        list(recipes),
+        format_func=lambda name: f"{name}: {recipes[name].title}",
+        key="filter_recipe",
+        persist_state="session",
+        help="How a picture is made from nothing. Deep layers need fourier or maco; classic shows "
+        "what the book shows.",
+    )
+    links.keep("recipe", recipe)
+    with st.expander("Size, steps and seed"):
+        return Making(recipe, *_amounts(convnet, recipe))
+
+
+def _amounts(convnet: vizlib.ConvNet, recipe: str) -> tuple[int, int, int]:
+    size, steps, seed = st.columns(3)
+    side = size.number_input(
+        "Side in pixels",
+        MIN_SIDE,
+        512,
+        min(160, max(MIN_SIDE, *convnet.input_size)),
+        16,
+        key=f"filter_size:{convnet.name}",
+        persist_state="session",
+        help="Larger pictures show more repetitions, and take longer.",
+    )
+    count = steps.number_input(
+        "Steps",
+        1,
+        MOST_STEPS,
+        vizlib.FILTER_RECIPES[recipe].steps,
+        key=f"filter_steps:{recipe}",
+        persist_state="session",
+        help="Steps of gradient ascent; the recipe's own number at first.",
+    )
+    links.follow("seed", range(10_001), key="filter_seed")
+    number = seed.number_input(
+        "Seed",
+        0,
+        10_000,
+        0,
+        key="filter_seed",
+        persist_state="session",
+        help="What is drawn to start from. Same seed, same picture.",
+    )
+    links.keep("seed", number)
+    return side, count, number

@@ -1,0 +1,164 @@
+"""One channel: what it looks for, and what it answers to in real photos."""
+
+import numpy as np
+import streamlit as st
+
+import vizlib
+from pages.ui import computing, controls, jobs, links, scripts, selection
+from pages.ui.making import Making
+from pages.ui.one_class import seen_of
+from pages.ui.wording import as_written
+
+PATCHES, VARIANTS = 6, 4
+
+
+def show(chosen: selection.Selection, layer: vizlib.LayerInfo, making: Making) -> None:
+    """Draw a channel's pattern, and the evidence beside it."""
+    channel = choose_channel(layer)
+    show_pattern(chosen, layer, channel, making)
+    show_photo(chosen, layer, channel)
+    show_patches(chosen, layer, channel)
+    show_classes(chosen, layer, channel)
+    show_more(chosen, layer, channel, making)
+    controls.copy_as_python(scripts.channel(chosen, layer.name, channel, making.options))
+
+
+def choose_channel(layer: vizlib.LayerInfo) -> int:
+    key, last = f"filter_channel:{layer.name}:{layer.channels}", layer.channels - 1
+    if last == 0:
+        st.caption("This layer has one channel.")
+        return 0
+    links.follow("channel", range(layer.channels), key=key)
+    channel = st.number_input("Channel", 0, last, key=key, persist_state="session", width=200)
+    links.keep("channel", channel)
+    return channel
+
+
+def show_pattern(
+    chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int, making: Making
+) -> None:
+    order = making.order(chosen.network.key, layer.name, (channel,))
+
+    def compute(progress: jobs.Progress) -> vizlib.FilterPatterns:
+        return vizlib.filter_patterns(
+            chosen.convnet, layer.name, [channel], progress=progress, **making.options
+        )
+
+    title = f"Pattern of channel {channel} of {layer.name}"
+    made = jobs.result("channel", jobs.Job(order, title), compute)
+    if made is None:
+        return
+    picture, facts = st.columns([3, 2], gap="large")
+    pixels = vizlib.render.faded(made.images[0], seen_of(made, 0))
+    with picture:
+        st.image(pixels, width=max(384, pixels.shape[1]), output_format="PNG", alt=title)
+        name = controls.file_stem(chosen.convnet.name, layer.name, channel, making.recipe)
+        controls.download_png(vizlib.render.to_png(pixels), name, key="channel_png")
+    with facts:
+        controls.show_ascent(made.objective[0], made.diagnosis[0], f"Mean of channel {channel}")
+        if made.diagnosis[0] is None:
+            compare(chosen, layer, channel, float(made.objective[0, -1]))
+
+
+def compare(
+    chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int, reached: float
+) -> None:
+    """Say how far the pattern drives the channel beyond real photos."""
+    peaks = computing.peaks(chosen.network.key, chosen.photo.key, layer.name, chosen)
+    largest = float(peaks.mean[:, channel].max())
+    if largest > 0 and reached > 0:
+        name = as_written(peaks.names[int(peaks.mean[:, channel].argmax())])
+        st.caption(
+            f"The largest mean on {len(peaks.names)} photos is {largest:.4g} ({name}): the pattern "
+            f"reaches **{reached / largest:.1f} times** that."
+        )
+    st.caption(as_written(peaks.describe(channel)))
+
+
+def show_photo(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
+    st.subheader("In your photo", anchor=False)
+    maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
+    values = maps[..., channel]
+    largest = float(np.abs(values).max())
+    position = (values + largest) / 2 if values.min() < 0 else values
+    picture = chosen.picture
+    options = {"colormap": "viridis", "limit": largest or None}
+    coloured = vizlib.render.colorize(position, size=picture.shape[:2], **options)
+    blended = vizlib.render.overlay(picture, position, alpha=0.6, **options)
+    title = f"Channel {channel} of {layer.name}"
+    controls.side_by_side(
+        [(picture, "The photo"), (coloured, title), (blended, "Laid over the photo")]
+    )
+    st.caption(
+        f"Minimum {values.min():.4g}, mean {values.mean():.4g}, maximum {values.max():.4g}, "
+        f"above zero in {np.mean(values > 0):.0%} of places."
+    )
+
+
+def show_patches(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
+    st.subheader("Where real photos drive it most", anchor=False)
+    found = computing.patches(chosen.network.key, chosen.photo.key, layer.name, channel, chosen)
+    field = computing.receptive_field(chosen.network.key, layer.name, chosen)
+    height, width = field.size
+    seen = f"{width} x {height} pixels of the network's input"
+    st.caption(
+        f"Of each sample photo and yours the place with the largest value, cut out to what the "
+        f"channel can see from there: {seen}, less at the border. {field.diagnosis or ''}"
+    )
+    for column, patch in zip(st.columns(PATCHES), found[:PATCHES], strict=False):
+        pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
+        title = f"{patch.name}: {patch.activation:.3g}"
+        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=title)
+
+
+def show_classes(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
+    if not chosen.convnet.is_classifier:
+        return
+    st.subheader("Which classes it feeds", anchor=False)
+    fed = computing.classes_fed(chosen.network.key, layer.name, channel, chosen)
+    if fed.diagnosis:
+        st.caption(as_written(fed.diagnosis))
+    if fed.top:
+        st.dataframe(
+            [{"class": one.label, "score rises by": one.weight} for one in fed.top],
+            hide_index=True,
+            width="content",
+            alt=f"Classes that channel {channel} feeds most",
+        )
+        st.caption("By how many logits a class rises when the channel rises by 1 everywhere.")
+
+
+def show_more(
+    chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int, making: Making
+) -> None:
+    """Make, when asked, what the channel dislikes and several pictures that it likes."""
+    st.subheader("More than one picture", anchor=False)
+    objective = vizlib.objectives.channel(layer.name, channel)
+    wanted = [
+        vizlib.objectives.negative(objective),
+        vizlib.objectives.diverse(objective, VARIANTS),
+    ]
+
+    def compute(progress: jobs.Progress) -> vizlib.FilterPatterns:
+        return vizlib.optimize(chosen.convnet, wanted, progress=progress, **making.options)
+
+    key = (making.order(chosen.network.key, layer.name, (channel,)), "more")
+    there = jobs.queue().result(key) is not None or jobs.asked("channel_more", key)
+    label = f"What silences it, and {VARIANTS} different patterns"
+    if not there and not st.button(label, icon=":material/play_arrow:"):
+        return
+    made = jobs.result("channel_more", jobs.Job(key, label), compute)
+    if made is None:
+        return
+    titles = ["Silences it", *(f"Drives it, {i + 1}" for i in range(VARIANTS))]
+    for column, title, pixels, index in zip(
+        st.columns(len(titles)), titles, made.images, range(len(titles)), strict=True
+    ):
+        shown = vizlib.render.faded(pixels, seen_of(made, index))
+        column.image(shown, title, width="stretch", output_format="PNG", alt=title)
+        if made.diagnosis[index]:
+            column.caption(as_written(made.diagnosis[index]))
+    st.caption(
+        "A channel often answers to several things: the four patterns are made to differ from one "
+        "another in what else they show."
+    )
