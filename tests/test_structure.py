@@ -19,7 +19,7 @@ APP = sorted([*ROOT.glob("dashboard.py"), *(ROOT / "pages").rglob("*.py")])
 FRAMEWORKS = {"keras", "tensorflow"}
 MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
-    *("filters", "architectures", "input_gradients", "sanity"),
+    *("filters", "architectures", "input_gradients", "sanity", "dependence", "receptive_field"),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}
@@ -42,6 +42,7 @@ PUBLIC = {
     ),
     *("ablation_cam", "eigen_cam", "finer_cam", "grad_cam_plus_plus", "gradient_times_input"),
     *("guided_backprop", "hires_cam", "integrated_gradients", "layer_cam", "occlusion", "rise"),
+    *("ReceptiveField", "receptive_field"),
     *("saliency", "score_cam", "smooth_grad", "xgrad_cam"),
 }
 MOST_LINES = 40

@@ -40,6 +40,7 @@ from vizlib.labels import parse_labels, read_labels
 from vizlib.layers import LayerInfo
 from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
+from vizlib.receptive_field import ReceptiveField, receptive_field
 from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, load_convnet
 
@@ -60,6 +61,7 @@ __all__ = [
     "Prediction",
     "PreprocessingReport",
     "Reading",
+    "ReceptiveField",
     "UnknownLayerError",
     "UnreadableImageError",
     "UnsafeModelError",
@@ -90,6 +92,7 @@ __all__ = [
     "occlusion",
     "parse_labels",
     "read_labels",
+    "receptive_field",
     "render",
     "rise",
     "saliency",
