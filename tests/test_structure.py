@@ -42,7 +42,8 @@ PUBLIC = {
     ),
     *("ablation_cam", "eigen_cam", "finer_cam", "grad_cam_plus_plus", "gradient_times_input"),
     *("guided_backprop", "hires_cam", "integrated_gradients", "layer_cam", "occlusion", "rise"),
-    *("ReceptiveField", "receptive_field"),
+    *("ReceptiveField", "receptive_field", "ClassesFed", "FedClass", "classes_fed"),
+    *("LayerPeaks", "Patch", "images_in", "layer_peaks", "peak_patches", "top_patches"),
     *("saliency", "score_cam", "smooth_grad", "xgrad_cam"),
 }
 MOST_LINES = 40

@@ -19,6 +19,7 @@ from vizlib.cams import (
     layer_cam,
     xgrad_cam,
 )
+from vizlib.class_weights import ClassesFed, FedClass, classes_fed
 from vizlib.confinement import confinement_layers
 from vizlib.convnet import ConvNet, Prediction
 from vizlib.errors import (
@@ -34,10 +35,11 @@ from vizlib.errors import (
 from vizlib.filters import FILTER_RECIPES, FilterPatterns, filter_patterns
 from vizlib.heatmap_methods import HEATMAP_METHODS, LAYER_METHODS, PIXEL_METHODS
 from vizlib.heatmaps import Heatmap
-from vizlib.images import load_image
+from vizlib.images import images_in, load_image
 from vizlib.inspection import PreprocessingReport, Reading, inspect_preprocessing
 from vizlib.labels import parse_labels, read_labels
 from vizlib.layers import LayerInfo
+from vizlib.patches import LayerPeaks, Patch, layer_peaks, peak_patches, top_patches
 from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
 from vizlib.receptive_field import ReceptiveField, receptive_field
@@ -52,12 +54,16 @@ __all__ = [
     "PIXEL_METHODS",
     "PREPROCESSINGS",
     "ZOO",
+    "ClassesFed",
     "ConvNet",
+    "FedClass",
     "FilterPatterns",
     "Heatmap",
     "InvalidArgumentError",
     "LayerInfo",
+    "LayerPeaks",
     "ModelLoadError",
+    "Patch",
     "Prediction",
     "PreprocessingReport",
     "Reading",
@@ -73,6 +79,7 @@ __all__ = [
     "available_architectures",
     "available_convnets",
     "channel_strength",
+    "classes_fed",
     "confinement_layers",
     "dead_channels",
     "eigen_cam",
@@ -84,13 +91,16 @@ __all__ = [
     "gradient_times_input",
     "guided_backprop",
     "hires_cam",
+    "images_in",
     "inspect_preprocessing",
     "integrated_gradients",
     "layer_cam",
+    "layer_peaks",
     "load_convnet",
     "load_image",
     "occlusion",
     "parse_labels",
+    "peak_patches",
     "read_labels",
     "receptive_field",
     "render",
@@ -98,5 +108,6 @@ __all__ = [
     "saliency",
     "score_cam",
     "smooth_grad",
+    "top_patches",
     "xgrad_cam",
 ]
