@@ -1,5 +1,7 @@
 """Receptive fields against brute force, hand-computed and published ones."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -91,10 +93,6 @@ def attention(x):
     return layers.Reshape((3, 4, 2))(tokens)
 
 
-def tf_gather(x):
-    return layers.Lambda(lambda t: tf.gather(t, [3, 0, 7], axis=1))(x)
-
-
 BUILDS = {
     "convolution": lambda x: conv()(x),
     "one row high": lambda x: conv(2, (1, 4))(x),
@@ -139,10 +137,10 @@ BUILDS = {
     "flipped": lambda x: ops.flip(conv()(x), axis=1),
     "stacked rows": lambda x: ops.stack([x[:, 2], x[:, 7]], axis=1),
     "unstacked": lambda x: ops.stack(ops.unstack(x, axis=2)[3:6], axis=2),
-    "cut out": lambda x: ops.slice(x, (0, 2, 5, 0), (1, 4, 6, 2)),
+    "cut out": layers.Lambda(lambda t: tf.slice(t, (0, 2, 5, 0), (-1, 4, 6, 2))),
     "softmax over channels": lambda x: ops.softmax(conv(3)(x) * np.arange(3.0)),
     "split": lambda x: ops.add(*ops.split(x, [7], axis=2)),
-    "gathered": tf_gather,
+    "gathered": layers.Lambda(lambda t: tf.gather(t, [3, 0, 7], axis=1)),
     "a mean of columns": lambda x: conv()(x) + ops.mean(conv()(x), axis=1, keepdims=True),
     "product of matrices": lambda x: ops.matmul(x, ops.ones((1, 1, 2, 3))),
     "einsum": lambda x: ops.einsum("bhwc,wv->bhvc", x, ops.ones((14, 5))),
@@ -351,6 +349,15 @@ def test_an_unknown_channel_is_refused(channel):
 def test_a_place_outside_the_maps_is_refused(y, x):
     with pytest.raises(vizlib.InvalidArgumentError, match="whole number from 0 to"):
         receptive_field(network(BUILDS["convolution"]), "out").box(y, x)
+
+
+def test_the_answer_can_be_kept():
+    """Without the network: a page caches it."""
+    found = receptive_field(network(BUILDS["stride"]), "out")
+    again = pickle.loads(pickle.dumps(found))
+    assert again.box(1, 2) == found.box(1, 2)
+    assert again.box(1, 2, clipped=False) == found.box(1, 2, clipped=False)
+    assert repr(again) == repr(found)
 
 
 def test_the_model_is_left_as_it_was():

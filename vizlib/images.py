@@ -94,11 +94,10 @@ def images_in(
         ``skipped(path, error)`` hears of each picture that cannot be read. Without it, the first
         of them ends the reading with its error.
 
-    Yields
-    ------
-    path : str
-        `load_image` reads the same picture from it again.
-    image : uint8 array ``(H, W, 3)``
+    Returns
+    -------
+    iterator of (path str, uint8 array ``(H, W, 3)``)
+        `load_image` reads the same picture from the path again.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -57,8 +57,8 @@ class ReceptiveField:
     offset: tuple[int, int]
     diagnosis: str | None
     # Boxes of what all places of each row, and of each column, see together.
-    _real: tuple[np.ndarray, np.ndarray]
-    _endless: tuple[np.ndarray, np.ndarray]
+    _real: tuple[np.ndarray, np.ndarray] = field(repr=False)
+    _endless: tuple[np.ndarray, np.ndarray] = field(repr=False)
 
     @property
     def centre(self) -> tuple[float, float]:
