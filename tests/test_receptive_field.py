@@ -331,6 +331,32 @@ def test_an_operation_that_is_not_known_gives_the_whole_image(build, kind):
     assert kind in field.diagnosis
 
 
+def own_code(x):
+    """Python inside the graph, of which TensorFlow knows not even the shape of what it gives."""
+
+    def run(t):
+        given = tf.py_function(lambda a: a[:, ::-1], [t], tf.float32)
+        return tf.ensure_shape(given + 1.0, t.shape)
+
+    return layers.Lambda(run, output_shape=x.shape[1:])(x)
+
+
+def one_of_two(x):
+    def run(t):
+        return tf.cond(tf.reduce_sum(t) > 1, lambda: tf.roll(t, 1, 1), lambda: t)
+
+    return layers.Lambda(run, output_shape=x.shape[1:])(x)
+
+
+@pytest.mark.parametrize("build", [own_code, one_of_two])
+def test_code_that_cannot_be_followed_gives_the_whole_image(build):
+    convnet = network(lambda x: conv(2, 3, strides=2)(build(conv()(x))))
+    field = receptive_field(convnet, "out")
+    assert {field.box(y, x) for y in range(4) for x in range(5)} == {Box(0, 0, 14, 11)}
+    assert field.size == (11, 14)
+    assert "not known exactly" in field.diagnosis
+
+
 def test_a_layer_beside_the_photo_is_refused():
     image, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3), name="other")
     beside = conv(2, 3, name="beside")(other)

@@ -59,7 +59,7 @@ class Dependence:
     target, source : str
         Names of the two.
     shapes : dict
-        Shape of every tensor between them.
+        Shape of every tensor that depends on the source, None where it is not fixed.
     steps : tuple
         Name of every tensor between them, with what it reads, the last computed first.
     unknown : frozenset of str
@@ -68,7 +68,7 @@ class Dependence:
 
     target: str
     source: str
-    shapes: dict[str, tuple[int, ...]]
+    shapes: dict[str, tuple[int, ...] | None]
     steps: tuple[tuple[str, Read], ...]
     unknown: frozenset[str]
 
@@ -101,33 +101,44 @@ class Dependence:
         return wanted.get(self.source)
 
     def _checked(self, name: str, block: Block, bounded: bool) -> Block:
-        if not bounded:
+        shape = self.shapes[name]
+        if shape is None or not bounded:
             return block
-        pairs = zip(block, self.shapes[name], strict=True)
+        pairs = zip(block, shape, strict=True)
         return tuple(np.arange(n) if p is None else p[(p >= 0) & (p < n)] for p, n in pairs)
 
 
 def trace_dependence(source: Any, target: Any) -> Dependence:
     """Find how a tensor of a TensorFlow graph depends on an earlier one of the same graph.
 
+    What an operation that is not known reads is taken to be all of the source.
+
     Parameters
     ----------
     source, target : graph tensors
-        All shapes between them have to be known.
     """
     tensors = _after(source)
-    shapes = {tensor.name: tuple(tensor.shape) for tensor in [source, *tensors, target]}
+    everything = (source.name, (None,) * source.shape.rank)
     needed, steps, unknown = {target.name}, [], set()
     for tensor in reversed(tensors):
         if tensor.name in needed:
             try:
                 read = _reader(tensor)
+                needed.update(name for name, _ in read((None,) * tensor.shape.rank, False))
             except _NotKnownError:
                 unknown.add(tensor.op.type)
-                read = _everything(tensor)
+                read = _always(everything)
             steps.append((tensor.name, read))
-            needed.update(name for name, _ in read((None,) * tensor.shape.rank, False))
+    shapes = {tensor.name: _fixed_shape(tensor) for tensor in [source, *tensors, target]}
     return Dependence(target.name, source.name, shapes, tuple(steps), frozenset(unknown))
+
+
+def _always(everything: tuple[str, Block]) -> Read:
+    return lambda _block, _bounded: [everything]
+
+
+def _fixed_shape(tensor: Any) -> tuple[int, ...] | None:
+    return tuple(tensor.shape) if tensor.shape.is_fully_defined() else None
 
 
 def _after(source: Any) -> list[Any]:
@@ -153,7 +164,7 @@ def _union(one: Block | None, other: Block) -> Block:
 
 def _reader(tensor: Any) -> Read:
     kind = tensor.op.type
-    if any(axis is None for t in (tensor, *tensor.op.inputs) for axis in _shape_or_none(t)):
+    if any(_fixed_shape(each) is None for each in (tensor, *tensor.op.inputs)):
         raise _NotKnownError
     if kind in _ELEMENTWISE:
         return _elementwise(tensor)
@@ -164,17 +175,6 @@ def _reader(tensor: Any) -> Read:
     if kind not in _RULES:
         raise _NotKnownError
     return _RULES[kind](tensor)
-
-
-def _shape_or_none(tensor: Any) -> list[int | None]:
-    # Handles of variables and the like have shapes of no interest.
-    numeric = tensor.dtype not in (tf.resource, tf.variant, tf.string)
-    return tensor.shape.as_list() if numeric and tensor.shape.rank is not None else []
-
-
-def _everything(tensor: Any) -> Read:
-    all_of = [(below.name, (None,) * (below.shape.rank or 0)) for below in tensor.op.inputs]
-    return lambda _block, _bounded: all_of
 
 
 def _constant(tensor: Any) -> np.ndarray:
@@ -202,9 +202,7 @@ def _along_axes(below: Any, maps: Maps) -> Read:
 def _elementwise(tensor: Any) -> Read:
     rank = tensor.shape.rank
     stretched = [
-        (below.name, [own != n for own, n in _aligned(below, tensor)])
-        for below in tensor.op.inputs
-        if below.shape.rank is not None and below.shape.rank <= rank
+        (below.name, [own != n for own, n in _aligned(below, tensor)]) for below in tensor.op.inputs
     ]
 
     def read(block: Block, _bounded: bool) -> Iterator[tuple[str, Block]]:
@@ -696,7 +694,7 @@ def _call(tensor: Any) -> Read:
     found = [
         (outer.name, trace_dependence(inner, body.outputs[tensor.value_index]))
         for inner, outer in zip(body.inputs, operation.inputs, strict=True)
-        if outer.dtype.is_floating
+        if outer.dtype != tf.resource  # what a variable holds does not depend on the photo
     ]
     if any(inside.unknown for _, inside in found):
         raise _NotKnownError

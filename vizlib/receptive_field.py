@@ -207,7 +207,7 @@ def _diagnosis(paths: Dependence, *, everywhere: bool) -> str | None:
         kinds = ", ".join(sorted(paths.unknown))
         return (
             f"What each place sees is not known exactly: the network computes it with {kinds}, "
-            "which is taken to look at everything it is given. The boxes can be too large."
+            "which is taken to look at the whole photo. The boxes can be too large."
         )
     if everywhere:
         return (
