@@ -224,7 +224,7 @@ def test_a_direction_counts_every_channel_that_it_names():
 
 
 def two_ways():
-    """Channel 0 of the maps fires for red and for blue alike; 1 and 2 tell which there is more of."""
+    """Channel 0 of the maps fires for red and for blue; 1 and 2 tell which there is more of."""
     image = keras.Input((16, 16, 3))
     conv = layers.Conv2D(3, 1, activation="relu", name="maps")
     model = keras.Model(image, conv(image))

@@ -19,9 +19,9 @@ APP = sorted([*ROOT.glob("dashboard.py"), *(ROOT / "pages").rglob("*.py")])
 FRAMEWORKS = {"keras", "tensorflow"}
 MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
-    *("architectures", "weights_alone", "input_gradients", "sanity"),
+    *("architectures", "weights_alone", "input_gradients", "sanity", "dependence"),
     *("filters/ascent", "filters/optimisers", "filters/parameterisations", "filters/readings"),
-    "filters/transforms",
+    *("filters/transforms", "receptive_field"),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}
@@ -46,6 +46,8 @@ PUBLIC = {
     ),
     *("ablation_cam", "eigen_cam", "finer_cam", "grad_cam_plus_plus", "gradient_times_input"),
     *("guided_backprop", "hires_cam", "integrated_gradients", "layer_cam", "occlusion", "rise"),
+    *("ReceptiveField", "receptive_field", "ClassesFed", "FedClass", "classes_fed"),
+    *("LayerPeaks", "Patch", "images_in", "layer_peaks", "peak_patches", "top_patches"),
     *("saliency", "score_cam", "smooth_grad", "xgrad_cam"),
 }
 MOST_LINES = 40

@@ -20,6 +20,7 @@ from vizlib.cams import (
     layer_cam,
     xgrad_cam,
 )
+from vizlib.class_weights import ClassesFed, FedClass, classes_fed
 from vizlib.confinement import confinement_layers
 from vizlib.contributions import Contributions, channel_contributions
 from vizlib.convnet import ConvNet, Prediction
@@ -44,12 +45,14 @@ from vizlib.filters import (
 )
 from vizlib.heatmap_methods import HEATMAP_METHODS, LAYER_METHODS, PIXEL_METHODS
 from vizlib.heatmaps import Heatmap
-from vizlib.images import load_image
+from vizlib.images import images_in, load_image
 from vizlib.inspection import PreprocessingReport, Reading, inspect_preprocessing
 from vizlib.labels import parse_labels, read_labels
 from vizlib.layers import LayerInfo
+from vizlib.patches import LayerPeaks, Patch, layer_peaks, peak_patches, top_patches
 from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
+from vizlib.receptive_field import ReceptiveField, receptive_field
 from vizlib.reports import heatmap_manifest, heatmap_report
 from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, load_convnet
@@ -62,18 +65,23 @@ __all__ = [
     "PIXEL_METHODS",
     "PREPROCESSINGS",
     "ZOO",
+    "ClassesFed",
     "Contributions",
     "ConvNet",
+    "FedClass",
     "FilterAtlas",
     "FilterPatterns",
     "Heatmap",
     "InvalidArgumentError",
     "LayerInfo",
+    "LayerPeaks",
     "ModelLoadError",
     "Objective",
+    "Patch",
     "Prediction",
     "PreprocessingReport",
     "Reading",
+    "ReceptiveField",
     "UnknownLayerError",
     "UnreadableImageError",
     "UnsafeModelError",
@@ -86,6 +94,7 @@ __all__ = [
     "available_convnets",
     "channel_contributions",
     "channel_strength",
+    "classes_fed",
     "confinement_layers",
     "dead_channels",
     "diverse_patterns",
@@ -101,20 +110,25 @@ __all__ = [
     "heatmap_manifest",
     "heatmap_report",
     "hires_cam",
+    "images_in",
     "inspect_preprocessing",
     "integrated_gradients",
     "layer_cam",
+    "layer_peaks",
     "load_convnet",
     "load_image",
     "objectives",
     "occlusion",
     "optimize",
     "parse_labels",
+    "peak_patches",
     "read_labels",
+    "receptive_field",
     "render",
     "rise",
     "saliency",
     "score_cam",
     "smooth_grad",
+    "top_patches",
     "xgrad_cam",
 ]

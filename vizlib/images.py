@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -75,6 +75,56 @@ def load_image(source: str | os.PathLike[str] | bytes | BinaryIO) -> np.ndarray:
             f"Expected a whole picture file. This one is damaged: {error}. "
             "Open it in an image viewer and save it again."
         ) from error
+
+
+def images_in(
+    folder: str | os.PathLike[str],
+    *,
+    skipped: Callable[[str, UnreadableImageError], None] | None = None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Read the pictures of a folder one after the other, in the order of their names.
+
+    Files without an ending of one of the kinds that `load_image` reads, and folders inside, are
+    passed over.
+
+    Parameters
+    ----------
+    folder : path
+    skipped : callable, optional
+        ``skipped(path, error)`` hears of each picture that cannot be read. Without it, the first
+        of them ends the reading with its error.
+
+    Returns
+    -------
+    iterator of (path str, uint8 array ``(H, W, 3)``)
+        `load_image` reads the same picture from the path again.
+
+    Raises
+    ------
+    UnreadableImageError
+        If the folder cannot be read; if a picture cannot and nobody listens.
+    """
+    for path in _picture_paths(Path(folder)):
+        try:
+            image = load_image(path)
+        except UnreadableImageError as error:
+            if skipped is None:
+                raise UnreadableImageError(f"{path.name}: {error}") from error
+            skipped(str(path), error)
+        else:
+            yield str(path), image
+
+
+def _picture_paths(folder: Path) -> list[Path]:
+    kinds = Image.registered_extensions()
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableImageError(
+            f"Expected a folder with pictures. Cannot read {folder}: {reason}."
+        ) from error
+    return [path for path in files if kinds.get(path.suffix.lower()) in _FORMATS]
 
 
 def _read(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:

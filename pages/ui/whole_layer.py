@@ -46,7 +46,7 @@ def sheet(chosen: selection.Selection, atlas: vizlib.FilterAtlas) -> None:
     channels = atlas.finished
     if not channels:
         return
-    tiles = thumbnails(str(atlas.folder), channels, atlas)
+    tiles = thumbnails((str(atlas.folder), channels), atlas)
     key = f"atlas_channel:{atlas.folder}"
     picked = st.session_state.get(key)
     picked = picked if picked in channels else channels[0]
@@ -76,14 +76,14 @@ def large(chosen: selection.Selection, atlas: vizlib.FilterAtlas, channel: int) 
         controls.show_ascent(patterns.objective[0], patterns.diagnosis[0], title)
     name = controls.file_stem(chosen.convnet.name, atlas.layer, atlas.recipe, "all")
     with st.container(horizontal=True):
-        png = thumbnails(str(atlas.folder), atlas.finished, atlas).png
+        png = thumbnails((str(atlas.folder), atlas.finished), atlas).png
         controls.download_png(png, name, key="atlas_png")
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def thumbnails(folder: str, channels: tuple[int, ...], _atlas: vizlib.FilterAtlas) -> Tiles:
-    """All pictures that are there, small, in one sheet."""
-    patterns = _atlas.patterns()
+def thumbnails(content: tuple[str, tuple[int, ...]], _atlas: vizlib.FilterAtlas) -> Tiles:
+    """All pictures that are there, small, in one sheet; the folder and the channels name them."""
+    patterns = _atlas.patterns(content[1])
     small = [vizlib.render.thumbnail(image, TILE) for image in patterns.images]
     columns = min(len(small), max(8, round(_atlas.channels**0.5)))
     height, width = small[0].shape[:2]
