@@ -277,7 +277,60 @@ def open_sides():
     return keras.Sequential([L.Input((None, None, 3)), L.Conv2D(2, 3), L.GlobalMaxPooling2D()])
 
 
+def arm(name, *layers, side=12):
+    inputs = L.Input((side, side, 3))
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def layer_in_two_arms():
+    shared = L.Conv2D(3, 3, name="shared")
+    a = arm("a", shared, L.GlobalMaxPooling2D())
+    b = arm("b", L.Conv2D(3, 1), shared, L.GlobalAveragePooling2D(), side=9)
+    x, y = L.Input((12, 12, 3)), L.Input((9, 9, 3))
+    return keras.Model([x, y], L.Dense(2)(L.Concatenate()([a(x), b(y)])))
+
+
+def base_in_two_arms():
+    base = small_base(2)
+    a, b = arm("a", base, L.GlobalMaxPooling2D()), arm("b", L.Rescaling(0.1), base, L.Flatten())
+    inputs = L.Input((12, 12, 3))
+    return keras.Model(inputs, [L.Dense(2)(b(inputs)), a(inputs), L.ReLU()(base(inputs))])
+
+
+def layer_outside_and_inside():
+    shared = L.Conv2D(3, 3, padding="same")
+    return arm("top", shared, arm("inner", L.ReLU(), shared), L.BatchNormalization(), shared)
+
+
+def layer_in_two_sequences():
+    shared = L.Conv2D(3, 3, padding="same")
+    a = keras.Sequential([L.Input((12, 12, 3)), shared, L.ReLU()])
+    b = keras.Sequential([L.Input((12, 12, 3)), L.Conv2D(3, 1), shared])
+    return keras.Sequential([a, b, L.Flatten(), L.Dense(2)])
+
+
 GRAPHS = [operations, twice, in_each_other, shared_layer, base_in_sequence, open_sides]
+
+
+SHARED = [
+    layer_in_two_arms,
+    base_in_two_arms,
+    layer_outside_and_inside,
+    layer_in_two_sequences,
+]
+
+
+@pytest.mark.parametrize("make", SHARED)
+def test_what_is_shared_between_nested_models_comes_back(make, tmp_path):
+    model = randomised(make())
+    assert_comes_back(model, tmp_path)
+    stored = saved(model, tmp_path)
+    again = model_from(stored)
+    assert again.count_params() == model.count_params()
+    assert measure(vet(stored.config)).parameters == model.count_params()
 
 
 @pytest.mark.parametrize("make", GRAPHS)

@@ -94,6 +94,54 @@ def test_training_and_compilation_are_not_looked_at():
     assert vet(config) == vet(chain(conv()))
 
 
+# --------------------------------------------------------- layers that several networks have
+
+
+def arms(first, *others, **top):
+    return chain(*(chain(one, name=f"arm{k}") for k, one in enumerate([first, *others])), **top)
+
+
+def numbers_in(network):
+    for one in network["layers"]:
+        if "shared" in one:
+            yield one["shared"]
+        yield from numbers_in(one["network"]) if "network" in one else ()
+
+
+def test_a_layer_of_several_networks_is_known_by_its_mark():
+    marked = {**conv(), "shared_object_id": 77}
+    assert list(numbers_in(vet(arms(conv(), marked, marked)))) == [0, 0, 0]  # as Keras 3 marks it
+    assert list(numbers_in(vet(arms(marked, marked)))) == [0, 0]  # as Keras 2 does
+    architecture = vet(arms(conv(), marked))
+    assert vet(json.loads(json.dumps(architecture))) == architecture
+
+
+def test_layers_are_not_taken_for_one_that_may_be_two():
+    marked = {**conv(), "shared_object_id": 77}
+    assert not list(numbers_in(vet(arms(conv(), conv()))))
+    assert not list(numbers_in(vet(arms(conv(), conv(), marked))))  # either may be the first
+    assert not list(numbers_in(vet(arms(conv(filters=3), marked))))
+    assert not list(numbers_in(vet(arms(conv("other"), marked))))
+
+
+def wrongly_shared():
+    other = vet(arms(conv(), {**conv(), "shared_object_id": 7}))
+    other["layers"][2]["network"]["layers"][1]["options"]["filters"] = 3
+    twice = vet(chain(conv("a"), conv("b")))
+    twice["layers"][1]["shared"] = twice["layers"][2]["shared"] = 0
+    entry_shared = vet(chain(conv()))
+    entry_shared["layers"][0]["shared"] = 0
+    number = vet(chain(conv()))
+    number["layers"][1]["shared"] = "0"
+    return [other, twice, entry_shared, number]
+
+
+@pytest.mark.parametrize("architecture", wrongly_shared())
+def test_what_cannot_be_shared_is_refused(architecture):
+    with pytest.raises(ModelLoadError, match=r"Expected .* Received"):
+        vet(architecture)
+
+
 # ------------------------------------------------------------------------------- refused classes
 
 

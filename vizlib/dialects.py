@@ -150,23 +150,85 @@ def _dict(value: Any, where: str) -> Record:
 # ------------------------------------------------------------------------------------ networks
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What has to be known of the whole file to read one of its records."""
+
+    old: bool  # whether a version before Keras 3 wrote it
+    shared: dict[int, int]  # the number of a layer that several networks have, by `id` of a record
+
+
 def convert(network: Record) -> Record:
     """The draft of a whole model."""
-    return _network(network, tidy(stored_name(network)), written_by_keras_2(network))
+    origin = _Origin(written_by_keras_2(network), _shared_layers(network))
+    return _network(network, tidy(stored_name(network)), origin)
 
 
-def _network(record: Record, where: str, old: bool) -> Record:
+def _shared_layers(network: Record) -> dict[int, int]:
+    """Number the layers of which there are several records.
+
+    Keras notes the identity of an object where it writes it; Keras 3 does so from the second time
+    on, so that the first record has to be found by what it says.
+    """
+    groups: dict[int, list[Record]] = {}
+    unmarked: dict[tuple[str, str], list[Record]] = {}
+    for record in _layer_records(network):
+        key, identity = (class_name(record), stored_name(record)), record.get("shared_object_id")
+        if type(identity) is not int:
+            unmarked.setdefault(key, []).append(record)
+            continue
+        if identity not in groups:
+            groups[identity] = _first_record(record, unmarked.get(key, []))
+        groups[identity].append(record)
+    several = [group for group in groups.values() if len(group) > 1]
+    return {
+        id(record): number
+        for number, group in enumerate(several)
+        if all(_essence(record) == _essence(group[0]) for record in group[1:])
+        for record in group
+    }
+
+
+def _layer_records(network: Record) -> Iterator[Record]:
+    for record in inner_records(network):
+        if class_name(record) in NETWORKS:
+            yield record
+            yield from _layer_records(record)
+        elif class_name(record) != "InputLayer" and not _is_call(record):
+            yield record
+
+
+def _first_record(record: Record, earlier: list[Record]) -> list[Record]:
+    found = [one for one in earlier if _essence(one) == _essence(record)]
+    if len(found) != 1:
+        return []  # new, or nothing tells which one it is
+    earlier[:] = [one for one in earlier if one is not found[0]]
+    return found
+
+
+def _essence(record: Record) -> str:
+    """What two records of one layer agree in, however it is called."""
+    return json.dumps([class_name(record), _unmarked(record.get("config"))], sort_keys=True)
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unmarked(one) for key, one in value.items() if key != "shared_object_id"}
+    return [_unmarked(one) for one in value] if isinstance(value, list) else value
+
+
+def _network(record: Record, where: str, origin: _Origin) -> Record:
     functional = isinstance(record.get("config"), dict) and "output_layers" in record["config"]
-    draft = _graph(record, where, old) if functional else _chain(record, where, old)
+    draft = _graph(record, where, origin) if functional else _chain(record, where, origin)
     stored = stored_name(record)
     return {"name": tidy(stored), "stored": stored, **draft}
 
 
-def _chain(record: Record, where: str, old: bool) -> Record:
+def _chain(record: Record, where: str, origin: _Origin) -> Record:
     inside = records(record, where)
     names = _names(inside, where, unique=False)
     layers = [
-        _layer(layer, name, f"{where}/{name}", old)
+        _layer(layer, name, f"{where}/{name}", origin)
         for layer, name in zip(inside, names, strict=True)
     ]
     if layers and layers[0].get("class") != "InputLayer":
@@ -227,19 +289,17 @@ def _free_name(name: str, taken: set[str]) -> str:
 # -------------------------------------------------------------------------------------- layers
 
 
-def _layer(record: Record, name: str, where: str, old: bool) -> Record:
-    stored = stored_name(record)
+def _layer(record: Record, name: str, where: str, origin: _Origin) -> Record:
     kind = class_name(record)
+    draft: Record = {"name": name, "stored": stored_name(record)}
+    if id(record) in origin.shared:
+        draft["shared"] = origin.shared[id(record)]
     if kind in NETWORKS:
-        return {"name": name, "stored": stored, "network": _network(record, where, old)}
+        return {**draft, "network": _network(record, where, origin)}
     if kind not in LAYERS:
         raise damaged(where, "a layer that is on the list", kind)
-    return {
-        "name": name,
-        "stored": stored,
-        "class": kind,
-        "options": _options(kind, _dict(record.get("config", {}), where), where, old),
-    }
+    options = _options(kind, _dict(record.get("config", {}), where), where, origin.old)
+    return {**draft, "class": kind, "options": options}
 
 
 def _options(kind: str, config: Record, where: str, old: bool) -> Record:
@@ -301,7 +361,7 @@ class _Graph:
     calls: dict[str, list[Record]]  # by stored name
 
 
-def _graph(record: Record, where: str, old: bool) -> Record:
+def _graph(record: Record, where: str, origin: _Origin) -> Record:
     inside = records(record, where)
     names = _names(inside, where, unique=True)
     by_name = {stored_name(one): one for one in inside}
@@ -311,7 +371,7 @@ def _graph(record: Record, where: str, old: bool) -> Record:
     ends = {key: _ends(graph, _config(record).get(f"{key}_layers")) for key in ("input", "output")}
     _number_from_zero(graph, ends)
     order = _sorted_calls(graph)
-    layers = [draft for stored in by_name for draft in _drafts(graph, stored, old)]
+    layers = [draft for stored in by_name for draft in _drafts(graph, stored, origin)]
     return {
         "kind": "functional",
         "layers": layers,
@@ -321,7 +381,7 @@ def _graph(record: Record, where: str, old: bool) -> Record:
     }
 
 
-def _drafts(graph: _Graph, stored: str, old: bool) -> list[Record]:
+def _drafts(graph: _Graph, stored: str, origin: _Origin) -> list[Record]:
     record, name = graph.records[stored], graph.names[stored]
     calls = graph.calls[stored]
     if calls and "operation" in calls[0]:
@@ -336,7 +396,7 @@ def _drafts(graph: _Graph, stored: str, old: bool) -> list[Record]:
         ]
     if _is_call(record):
         return []
-    return [_layer(record, name, f"{graph.where}/{name}", old)]
+    return [_layer(record, name, f"{graph.where}/{name}", origin)]
 
 
 def _is_call(record: Record) -> bool:

@@ -172,29 +172,43 @@ def _operands_of(call: Json, made: dict[tuple[str, int], Any]) -> list[Any]:
 
 def build(architecture: Json) -> keras.Model:
     """The model of a vetted architecture, its weights not set yet."""
+    return _build(architecture, {})
+
+
+_Shared = dict[int, Any]  # layers that several networks have, by their number
+
+
+def _build(architecture: Json, shared: _Shared) -> keras.Model:
     if architecture["kind"] == "sequential":
-        layers = [_built(layer) for layer in architecture["layers"]]
+        layers = [_built(layer, shared) for layer in architecture["layers"]]
         return keras.Sequential(layers, name=architecture["name"])
     made = {
         (layer["name"], 0): _new_input(layer)
         for layer in architecture["layers"]
         if layer.get("class") == "InputLayer"
     }
-    _make_calls(architecture, made)
+    _make_calls(architecture, made, shared)
     inputs, outputs = (_fetch(architecture[key], made) for key in ("inputs", "outputs"))
     return keras.Model(inputs, outputs, name=architecture["name"])
 
 
-def _built(layer: Json) -> Any:
-    if "network" not in layer:
-        return _new_layer(layer, layer["name"])
-    return build({**layer["network"], "name": layer["name"]})
+def _built(layer: Json, shared: _Shared) -> Any:
+    number = layer.get("shared")
+    if number in shared:
+        return shared[number]
+    if "network" in layer:
+        made = _build({**layer["network"], "name": layer["name"]}, shared)
+    else:
+        made = _new_layer(layer, layer["name"])
+    if number is not None:
+        shared[number] = made
+    return made
 
 
-def _make_calls(network: Json, made: dict[tuple[str, int], Any]) -> None:
+def _make_calls(network: Json, made: dict[tuple[str, int], Any], shared: _Shared) -> None:
     records = {layer["name"]: layer for layer in network["layers"]}
     layers = {
-        name: _built(record)
+        name: _built(record, shared)
         for name, record in records.items()
         if "operation" not in record and record.get("class") != "InputLayer"
     }
@@ -280,7 +294,7 @@ class _Ruler:
     """Calls every layer on tensors without values."""
 
     measured: Measured = field(default_factory=Measured)
-    layers: dict[tuple[int, str], Any] = field(default_factory=dict)
+    layers: dict[int | tuple[int, str], Any] = field(default_factory=dict)
 
     def run(self, network: Json) -> None:
         inputs = [
@@ -326,7 +340,7 @@ class _Ruler:
     def _layer(self, network: Json, layer: Json, tensors: Any, options: Json) -> list[Any]:
         if "network" in layer:
             return self._network(layer["network"], keras.tree.flatten(tensors))
-        key = (id(network), layer["name"])
+        key = layer.get("shared", (id(network), layer["name"]))
         new = key not in self.layers
         if new:
             self.layers[key] = _new_layer(layer, layer["name"])
@@ -431,19 +445,25 @@ def _by_path(model: keras.Model, stored: StoredModel) -> _Match:
     left = stored_paths(stored)
     matches: _Match = []
     missing: list[str] = []
-    for path, variable in _paths(model, ""):
+    for path, variable in _paths(model, "", set()):
         found = next((one for one in _spellings(path) if one in left), None)
         if found is None:
             missing.append(path)
         else:
             matches.append((variable, left.pop(found), found))
-    _refuse_unmatched(missing, list(left))
+    if missing:
+        raise ModelLoadError(
+            f"Expected weights for {_some(missing)}, as the architecture has it. Received none in "
+            "the file. Where several nested models share a layer, Keras stores its weights once "
+            "and does not always say which layers are one: model.save('model.h5') stores all."
+        )
+    _refuse_unmatched([], list(left))
     return matches
 
 
 def weight_paths(model: keras.Model) -> dict[str, Any]:
     """Every variable of a network by the path that a file of Keras 3 has it under."""
-    return dict(_paths(model, ""))
+    return dict(_paths(model, "", set()))
 
 
 def stored_paths(stored: StoredModel) -> dict[str, np.ndarray]:
@@ -463,14 +483,18 @@ def _spellings(path: str) -> tuple[str, str]:
     return path, re.sub(r"(^|/)layers/", r"\1_layer_checkpoint_dependencies/", path)
 
 
-def _paths(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
+def _paths(model: keras.Model, prefix: str, visited: set[Any]) -> Iterator[tuple[str, Any]]:
+    # Keras writes what stands in several places once, where it comes to it first.
     counts: dict[str, int] = {}
     for layer in model.layers:
         name = _snake_case(type(layer).__name__)
         count = counts[name] = counts.get(name, -1) + 1
         path = f"{prefix}layers/{name}" + (f"_{count}" if count else "")
+        if layer in visited:
+            continue
+        visited.add(layer)
         if _is_network(layer):
-            yield from _paths(layer, f"{path}/")
+            yield from _paths(layer, f"{path}/", visited)
         else:
             for k, variable in enumerate(_variables(layer)):
                 yield f"{path}/vars/{k}", variable
@@ -625,7 +649,14 @@ def _misfit(expected: str, received: str) -> ModelLoadError:
 
 
 def _assign(matches: _Match) -> None:
+    assigned: dict[int, np.ndarray] = {}
     for variable, array, name in matches:
+        # Older files hold the weights of a shared layer in each of its places.
+        first = assigned.setdefault(id(variable), array)
+        if first is not array and not np.array_equal(first, array):
+            raise _misfit(
+                "the same weights wherever a layer is shared", f"others in {_some([name])}"
+            )
         if not _fits(variable, array):
             expected = f"weights of the shape {tuple(variable.shape)}"
             raise _misfit(expected, f"{array.shape} in {_some([name])}")

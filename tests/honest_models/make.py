@@ -70,6 +70,16 @@ def shared_base():
     return keras.Model([a, b], L.Dense(1, "sigmoid")(L.Flatten()(merged)))
 
 
+def shared_layers():
+    """A convolution that two nested models have in common."""
+    shared = L.Conv2D(3, 3, padding="same", name="shared")
+    a, b = keras.Input((12, 12, 3)), keras.Input((9, 9, 3))
+    left = keras.Model(a, L.GlobalMaxPooling2D()(shared(a)), name="left")
+    right = keras.Model(b, L.GlobalAveragePooling2D()(shared(L.Conv2D(3, 1)(b))), name="right")
+    x, y = keras.Input((12, 12, 3), name="large"), keras.Input((9, 9, 3), name="small")
+    return keras.Model([x, y], L.Dense(2)(L.Concatenate()([left(x), right(y)])))
+
+
 def divided():
     inputs = keras.Input((12, 12, 3))
     x = 1.0 - (inputs / 255.0 - 0.5) * 2.0
@@ -184,6 +194,7 @@ MODELS = {
     "nested_functional": (nested_functional, ".h5 .keras"),
     "siamese": (siamese, ".h5"),
     "shared_base": (shared_base, ".h5"),
+    "shared_layers": (shared_layers, ".h5"),
     "divided": (divided, ".h5 .keras"),
     "caffe": (caffe, ".h5"),
     "tf_mode": (tf_mode, ".h5"),
