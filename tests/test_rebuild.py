@@ -470,6 +470,20 @@ def test_missing_groups_of_old_files_are_named(tmp_path):
         model_from(StoredModel(stored.config, "legacy", stored.weights, order))
 
 
+@pytest.mark.parametrize("ending", ["", None])
+def test_kernels_that_theano_turned_round_are_refused(ending):
+    stored = read(Path(__file__).parent / "honest_models" / "keras1_chain.h5")
+    order, weights = [], {}
+    for layer, names in stored.legacy_order:
+        new = [f"param_{k}" if ending is None else n[:-2] for k, n in enumerate(names)]
+        weights |= {
+            f"{layer}/{b}": stored.weights[f"{layer}/{a}"] for a, b in zip(names, new, strict=True)
+        }
+        order.append((layer, tuple(new)))
+    with pytest.raises(ModelLoadError, match="Theano"):
+        model_from(StoredModel(stored.config, "legacy", weights, tuple(order)))
+
+
 def test_what_the_lists_allow_is_built_or_refused():
     configs = [read(path).config for path in HONEST]
     chance = random.Random(5)

@@ -94,6 +94,91 @@ def test_training_and_compilation_are_not_looked_at():
     assert vet(config) == vet(chain(conv()))
 
 
+# ------------------------------------------------------------------------------------- Keras 1
+
+
+def old_conv(name="conv", **options):
+    found = {"nb_filter": 2, "nb_row": 3, "nb_col": 5, "dim_ordering": "tf", "bias": False}
+    return layer("Convolution2D", name, **{**found, "border_mode": "same", **options})
+
+
+def options_of(record):
+    return vet(chain(old_conv("other"), record))["layers"][2]
+
+
+def test_options_of_keras_1_are_understood():
+    found = vet(chain(old_conv(subsample=[2, 1], W_regularizer={"name": "L1L2Regularizer"})))
+    assert found["layers"][1] == {
+        "name": "conv",
+        "stored": "conv",
+        "class": "Conv2D",
+        "options": {
+            "filters": 2,
+            "kernel_size": [3, 5],
+            "strides": [2, 1],
+            "padding": "same",
+            "data_format": "channels_last",
+            "use_bias": False,
+            "dtype": "float32",
+        },
+    }
+    assert options_of(layer("Dropout", "x", p=0.25))["options"]["rate"] == 0.25
+    assert options_of(layer("Dense", "x", output_dim=7))["options"]["units"] == 7
+
+
+@pytest.mark.parametrize(
+    ("padding", "edges"),
+    [
+        ([1, 2], [[1, 1], [2, 2]]),
+        ([1, 2, 3, 4], [[1, 2], [3, 4]]),
+        ({"top_pad": 1, "right_pad": 4}, [[1, 0], [0, 4]]),
+    ],
+)
+def test_edges_of_keras_1_are_understood(padding, edges):
+    options = options_of(layer("ZeroPadding2D", "x", padding=padding))["options"]
+    assert options["padding"] == edges
+    assert options["data_format"] == "channels_last"  # as the other layers have it
+
+
+def test_theanos_axes_are_kept():
+    config = chain(old_conv(dim_ordering="th"), layer("UpSampling2D", "x", size=[2, 2]))
+    for one in vet(config)["layers"][1:]:
+        assert one["options"]["data_format"] == "channels_first"
+
+
+MERGED = {"mode_type": "raw", "concat_axis": 3, "dot_axes": -1, "output_shape": None}
+OLD = {
+    "two orders of axes": chain(old_conv(), old_conv("other", dim_ordering="th")),
+    "an unknown order": chain(old_conv(dim_ordering="default")),
+    "an order that nothing tells": chain(
+        layer("ZeroPadding2D", "x", padding=[1, 1]), layer("Dense", "d", output_dim=2, init="zero")
+    ),
+    "statistics of the batch": chain(old_conv(), layer("BatchNormalization", "x", mode=2, axis=-1)),
+    "products of maps": chain(old_conv(), layer("Merge", "x", mode="dot", **MERGED)),
+    "branches": chain(layer("Merge", "x", mode="sum", layers=[chain(old_conv())], **MERGED)),
+    "another dilation": chain(old_conv(atrous_rate=[0, 2])),
+    "a record for a padding": chain(
+        old_conv(), layer("ZeroPadding2D", "x", padding={"top_pad": [1]})
+    ),
+    "Conv1D": chain(old_conv(), layer("Convolution1D", "x", nb_filter=3, filter_length=3)),
+}
+
+
+@pytest.mark.parametrize("case", OLD)
+def test_what_keras_1_alone_had_is_refused(case):
+    with pytest.raises(ModelLoadError, match=r"Expected .* Received|made of layers") as caught:
+        vet(OLD[case])
+    assert not isinstance(caught.value, UnsafeModelError)
+
+
+def test_functions_of_files_of_keras_1_are_refused():
+    merge = layer("Merge", "x", **{**MERGED, "mode": "4w", "mode_type": "lambda"})
+    with pytest.raises(UnsafeModelError, match="Merge at x"):
+        vet(chain(old_conv(), merge))
+    with pytest.raises(UnsafeModelError, match="mine at conv/kernel_regularizer"):
+        vet(chain(old_conv(W_regularizer={"name": "mine"})))
+
+
 # --------------------------------------------------------- layers that several networks have
 
 

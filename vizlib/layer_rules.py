@@ -180,7 +180,8 @@ ACTIVATION_LAYERS = frozenset({"ReLU", "LeakyReLU", "ELU", "Softmax"})
 _INITIALISERS = """zeros zero ones one constant randomnormal normal randomuniform uniform
     truncatednormal variancescaling orthogonal identity glorotnormal glorotuniform henormal
     heuniform lecunnormal lecununiform orthogonalinitializer identityinitializer"""
-_REGULARISERS = "l1 l2 l1l2 orthogonalregularizer"
+_REGULARISERS = """l1 l2 l1l2 orthogonalregularizer
+    l1l2regularizer weightregularizer activityregularizer eigenvalueregularizer"""
 _CONSTRAINTS = "maxnorm nonneg unitnorm minmaxnorm"
 # Named in a file, checked and left out: weights come from the file, and nothing is trained.
 DROPPED_REFERENCES = {
@@ -613,7 +614,8 @@ OTHER_LAYERS = frozenset(
     HashedCrossing RandomHeight RandomWidth RandomErasing RandomInvert RandomPosterization
     RandomGaussianBlur RandomPerspective RandomElasticTransform MixUp CutMix RandAugment
     AugMix AutoContrast Equalization Solarization MaxNumBoundingBoxes MelSpectrogram
-    STFTSpectrogram ReversibleEmbedding""")
+    STFTSpectrogram ReversibleEmbedding Convolution1D AtrousConvolution1D Convolution3D
+    Deconvolution2D ParametricSoftplus SReLU""")
 )
 
 ONE_INPUT = frozenset(LAYERS) - {

@@ -520,10 +520,60 @@ def _by_order(architecture: Json, model: keras.Model, stored: StoredModel) -> _M
     if set(by_name) == {name for name, _ in layers}:
         groups = [(name, by_name[name]) for name, _ in layers]
     matches: _Match = []
+    channels_first = _has_channels_first(architecture)
     for (_, own), (group, names) in zip(layers, groups, strict=True):
-        arrays = [(f"{group}/{name}", stored.weights[f"{group}/{name}"]) for name in names]
-        matches += _within(own, arrays, names)
+        arrays = [
+            (f"{group}/{_present_name(name)}", _present_kernel(name, array, channels_first))
+            for name, array in ((name, stored.weights[f"{group}/{name}"]) for name in names)
+        ]
+        matches += _within(own, arrays, [_present_name(name) for name in names])
     return matches
+
+
+# conv_W:0, in a graph that knew the name already conv_W_1:0; Theano's names have no number.
+_KERAS_1_NAME = re.compile(
+    r"(?P<layer>.+)_(?P<kind>W|b|gamma|beta|running_mean|running_std)(_\d+)?(?P<output>:0)?"
+)
+_KERAS_1_KINDS = {
+    "W": "kernel",
+    "b": "bias",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",  # what it is, in spite of its name
+}
+
+
+def _present_name(name: str) -> str:
+    found = _KERAS_1_NAME.fullmatch(name)
+    if found is None or name.endswith(("/gamma", "/beta")):
+        return name
+    return f"{found['layer']}/{_KERAS_1_KINDS.get(found['kind'], found['kind'])}:0"
+
+
+def _present_kernel(name: str, array: np.ndarray, channels_first: bool) -> np.ndarray:
+    """The kernel of a convolution as Keras keeps it since version 2; anything else as it is."""
+    found = _KERAS_1_NAME.fullmatch(name)
+    if array.ndim != 4 or (found is None and not re.fullmatch(r"param_\d+", name)):
+        return array
+    if found is None or found["output"] is None:
+        raise ModelLoadError(
+            "Expected convolutions that Keras 1 computed with TensorFlow. Received "
+            f"{_some([name])}, as Theano names them, which turns kernels round and fills borders "
+            "in another way. Save the model again with Keras 2 and TensorFlow."
+        )
+    if found["kind"] != "W":
+        return array
+    if channels_first:
+        return array.transpose(2, 3, 1, 0)
+    return array
+
+
+def _has_channels_first(network: Json) -> bool:
+    return any(
+        _has_channels_first(layer["network"])
+        if "network" in layer
+        else layer["options"].get("data_format") == "channels_first"
+        for layer in network["layers"]
+    )
 
 
 def stored_groups(stored: StoredModel) -> list[tuple[str, list[str]]]:

@@ -54,6 +54,7 @@ from vizlib.dialects import (
     written_class,
 )
 from vizlib.errors import ModelLoadError, UnsafeModelError
+from vizlib.keras1 import as_keras_2
 from vizlib.layer_rules import (
     LAYERS,
     NETWORKS,
@@ -113,6 +114,7 @@ def _vet(config: Any) -> Json:
     config = {key: value for key, value in config.items() if key not in _AWAY}
     _check_json(config)
     if config.get("format") != FORMAT:
+        config = as_keras_2(config)
         _refuse_other_objects(config)
         _refuse_foreign(config)
         config = convert(config)
