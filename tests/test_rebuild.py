@@ -137,6 +137,12 @@ ONE_LAYER = {
     "LayerScale": lambda: scale_layer("LayerScale")(0.1, 3),
     "CustomScaleLayer": lambda: scale_layer("CustomScaleLayer")(0.3),
 }
+ATTENTION = {
+    "MultiHeadAttention": lambda: L.MultiHeadAttention(2, 4, dropout=0.1),
+    "MultiHeadAttention of values": lambda: L.MultiHeadAttention(3, 4, value_dim=5, use_bias=False),
+    "MultiHeadAttention to rows": lambda: L.MultiHeadAttention(2, 3, output_shape=6),
+    "MultiHeadAttention along an axis": lambda: L.MultiHeadAttention(2, 3, attention_axes=2),
+}
 FLAT_LAYERS = {
     "Conv1D": lambda: L.Conv1D(3, 2, padding="causal"),
     "MaxPooling1D": lambda: L.MaxPooling1D(),
@@ -184,8 +190,40 @@ def test_the_other_layers_come_back(tmp_path):
     assert_comes_back(randomised(keras.Model([words, features], L.Dot(axes=2)([a, b]))), tmp_path)
 
 
+@pytest.mark.parametrize("case", ATTENTION)
+@pytest.mark.parametrize("keyed", [False, True])
+def test_attention_comes_back(case, keyed, tmp_path):
+    query, value = L.Input((4, 5, 6)), L.Input((4, 5, 6))
+    options = {"key": L.Dense(3)(value)} if keyed else {}
+    outputs = ATTENTION[case]()(query=query, value=value, **options)
+    model = randomised(keras.Model([query, value], outputs))
+    assert_comes_back(model, tmp_path)
+    assert measure(vet(saved(model, tmp_path).config)).parameters == model.count_params()
+
+
+def attended():
+    inputs = L.Input((12, 12, 3))
+    x = L.Reshape((-1, 8))(L.Conv2D(8, 4, strides=4)(L.Rescaling(1 / 255)(inputs)))
+    for _ in range(2):
+        y = L.LayerNormalization(epsilon=1e-6)(x)
+        x = L.Add()([x, L.MultiHeadAttention(2, 4)(y, y)])
+        y = L.Dense(16, "gelu")(L.LayerNormalization()(x))
+        x = L.Add()([x, L.Dropout(0.1)(L.Dense(8)(y))])
+    return keras.Model(inputs, x, name="attended")
+
+
+@pytest.mark.parametrize("frozen", [0, 6, 20])
+def test_attention_in_nested_models_comes_back(frozen, tmp_path):
+    base = attended()
+    for layer in base.layers[:frozen]:
+        layer.trainable = False
+    model = keras.Sequential([base, L.GlobalAveragePooling1D(), L.Dense(2)])
+    assert_comes_back(randomised(model), tmp_path)
+
+
 def test_every_layer_of_the_list_is_tried():
-    tried = {case.split()[0] for case in [*ONE_LAYER, *FLAT_LAYERS, *MERGES]}
+    cases = [*ONE_LAYER, *FLAT_LAYERS, *MERGES, *ATTENTION]
+    tried = {case.split()[0] for case in cases}
     assert set(LAYERS) - tried == {"InputLayer", "Embedding", "RepeatVector", "Dot"}
 
 
@@ -420,6 +458,14 @@ def test_too_large_networks_are_refused_before_memory_is_taken(case):
     with pytest.raises(ModelLoadError, match=r"Expected .* Received"):
         model_from(StoredModel(TOO_LARGE[case], "keras3", {}))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_scores_of_attention_are_measured():
+    inputs = L.Input((200, 200, 1))
+    rows = L.Reshape((-1, 1))(inputs)
+    attention = keras.Model(inputs, L.MultiHeadAttention(2, 1)(rows, rows))
+    with pytest.raises(ModelLoadError, match=f"{2 * 200**4:,}"):
+        measure(vet(json.loads(attention.to_json())))
 
 
 def test_measuring_leaves_nothing_to_be_made_later():

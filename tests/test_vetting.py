@@ -358,6 +358,29 @@ GRAPHS = {
 }
 
 
+def attention(*inputs):
+    return layer("MultiHeadAttention", "a", list(inputs), num_heads=2, key_dim=3)
+
+
+GRAPHS |= {
+    "attention to nothing": graph(attention(*on("photo")), output="a"),
+    "attention with a key alone": graph(
+        attention([["photo", 0, 0, {"key": ["photo", 0, 0]}]]), output="a"
+    ),
+    "attention that looks back only": graph(
+        attention([["photo", 0, 0, {"value": ["photo", 0, 0], "use_causal_mask": True}]]),
+        output="a",
+    ),
+    "attention to two": graph(
+        attention([["photo", 0, 0, {"value": [["photo", 0, 0], ["photo", 0, 0]]}]]), output="a"
+    ),
+    "attention through a mask": graph(
+        attention([["photo", 0, 0, {"value": ["photo", 0, 0], "attention_mask": ["photo", 0, 0]}]]),
+        output="a",
+    ),
+}
+
+
 @pytest.mark.parametrize("case", GRAPHS)
 def test_wrong_graphs_are_refused(case):
     with pytest.raises(ModelLoadError):

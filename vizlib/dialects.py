@@ -19,6 +19,7 @@ from vizlib.layer_rules import (
     NETWORKS,
     OPERATION_CLASSES,
     OPERATIONS,
+    QUERIED,
     SAME_AS,
     TENSORFLOW,
     TENSORFLOW_NODES,
@@ -503,6 +504,8 @@ def _tensors(graph: _Graph, value: Any) -> Any:
 
 def _layer_call(record: Record, args: list[Any], kwargs: Record, where: str) -> Record:
     kwargs = dict(kwargs)
+    if class_name(record) in QUERIED:
+        args = [_queried(args, kwargs, where), *args[3:]]
     inputs = args[0] if args else kwargs.pop("inputs", None)
     rest = [value for value in args[1:] if value is not None]
     if len(rest) == 1 and isinstance(rest[0], bool):
@@ -517,6 +520,19 @@ def _layer_call(record: Record, args: list[Any], kwargs: Record, where: str) -> 
         inputs = inputs[0]
     call = {"inputs": inputs}
     return call if training is None else {**call, "training": training}
+
+
+def _queried(args: list[Any], kwargs: Record, where: str) -> list[Any]:
+    """Take query, value and key, if there is one, out of a call."""
+    names = ("query", "value", "key")
+    given = dict(zip(names, args, strict=False))
+    given |= {name: kwargs.pop(name) for name in names if name in kwargs}
+    for name in ("use_causal_mask", "return_attention_scores"):
+        if kwargs.get(name) is False:
+            kwargs.pop(name)
+    if given.get("query") is None or given.get("value") is None:
+        raise damaged(where, "a query and a value", "one of them at most")
+    return [given[name] for name in names if given.get(name) is not None]
 
 
 def _empty(value: Any) -> bool:

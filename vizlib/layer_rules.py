@@ -497,6 +497,28 @@ LAYERS: dict[str, LayerRule] = {
         },
         zeroed=("embeddings_initializer",),
     ),
+    "MultiHeadAttention": LayerRule(
+        {
+            "num_heads": whole(1, 4096),
+            "key_dim": _COUNT,
+            "value_dim": optional(_COUNT),
+            "dropout": _RATE,
+            "use_bias": flag,
+            "output_shape": optional(either(_COUNT, several(_COUNT, 1, 4))),
+            "attention_axes": optional(_AXES),
+            "seed": _SEED,
+        },
+        ("num_heads", "key_dim"),
+        {
+            "use_gate": _NO,
+            "sliding_window": only(None),
+            **dict.fromkeys(
+                words("query_shape key_shape value_shape softmax_robust_masking flash_attention"),
+                anything,
+            ),
+        },
+        zeroed=("kernel_initializer",),
+    ),
     "Flatten": LayerRule({"data_format": _FORMAT}),
     "Reshape": LayerRule({"target_shape": several(whole(-1, 10**9), 0, 6)}, ("target_shape",)),
     "Permute": LayerRule({"dims": several(whole(1, 6), 1, 6)}, ("dims",)),
@@ -608,7 +630,7 @@ OTHER_LAYERS = frozenset(
     CuDNNLSTM CuDNNGRU LSTMCell GRUCell SimpleRNNCell StackedRNNCells Conv3D Conv3DTranspose
     Conv1DTranspose SeparableConv1D DepthwiseConv1D MaxPooling3D AveragePooling3D
     GlobalAveragePooling3D GlobalMaxPooling3D ZeroPadding3D Cropping1D Cropping3D UpSampling3D
-    Attention AdditiveAttention MultiHeadAttention GroupQueryAttention GroupedQueryAttention
+    Attention AdditiveAttention GroupQueryAttention GroupedQueryAttention
     EinsumDense Masking SpatialDropout3D SpectralNormalization LocallyConnected1D
     LocallyConnected2D MaxoutDense Highway CategoryEncoding Discretization Hashing
     HashedCrossing RandomHeight RandomWidth RandomErasing RandomInvert RandomPosterization
@@ -618,8 +640,11 @@ OTHER_LAYERS = frozenset(
     Deconvolution2D ParametricSoftplus SReLU""")
 )
 
+# Called with a query, a value and perhaps a key, one after the other.
+QUERIED = frozenset({"MultiHeadAttention"})
 ONE_INPUT = frozenset(LAYERS) - {
-    *words("Add Subtract Multiply Average Maximum Minimum Concatenate Dot CustomScaleLayer")
+    *QUERIED,
+    *words("Add Subtract Multiply Average Maximum Minimum Concatenate Dot CustomScaleLayer"),
 }
 
 

@@ -22,7 +22,7 @@ from keras.src.backend.common import global_state
 
 from vizlib.budgets import MAX_ACTIVATION_ELEMENTS, MAX_ACTIVATION_TOTAL, MAX_PARAMETERS
 from vizlib.errors import ModelLoadError, VizlibError
-from vizlib.layer_rules import LAYERS, words
+from vizlib.layer_rules import LAYERS, QUERIED, words
 from vizlib.model_files import StoredModel
 from vizlib.vetting import Json, vet
 
@@ -233,7 +233,13 @@ def _called(
         _name_operation(result, record["name"])
         return result
     options = {"training": call["training"]} if "training" in call else {}
-    return layers[record["name"]](_fetch(call["inputs"], made), **options)
+    return _applied(layers[record["name"]], record, _fetch(call["inputs"], made), options)
+
+
+def _applied(layer: Any, record: Json, tensors: Any, options: Json) -> Any:
+    if record.get("class") in QUERIED:
+        return layer(*tensors, **options)
+    return layer(tensors, **options)
 
 
 def _name_operation(result: Any, name: str) -> None:
@@ -344,9 +350,11 @@ class _Ruler:
         new = key not in self.layers
         if new:
             self.layers[key] = _new_layer(layer, layer["name"])
-        outputs = self.layers[key](tensors, **options)
+        outputs = _applied(self.layers[key], layer, tensors, options)
         if new:
             self._count(layer, self.layers[key])
+        if layer["class"] in QUERIED:
+            self._seen(layer, _attention_scores(layer, *tensors[:2]))
         return self._seen(layer, outputs)
 
     def _count(self, layer: Json, made: keras.Layer) -> None:
@@ -373,6 +381,14 @@ class _Ruler:
                 f"up to {layer['name']}",
             )
         return found
+
+
+def _attention_scores(layer: Json, query: Any, value: Any) -> Any:
+    """The largest array that attention makes: how much each place looks at each other one."""
+    axes = layer["options"].get("attention_axes")
+    axes = range(1, len(value.shape) - 1) if axes is None else np.atleast_1d(axes)
+    places = [*query.shape[1:-1], *(value.shape[axis] for axis in axes)]
+    return keras.KerasTensor((None, layer["options"]["num_heads"], *places))
 
 
 def _too_large(what: str, limit: int, found: int, where: str) -> ModelLoadError:
@@ -479,8 +495,11 @@ def _is_weight(path: str) -> bool:
     )
 
 
-def _spellings(path: str) -> tuple[str, str]:
-    return path, re.sub(r"(^|/)layers/", r"\1_layer_checkpoint_dependencies/", path)
+def _spellings(path: str) -> tuple[str, ...]:
+    # Before Keras 3, the parts of a layer were stored by the names that nobody else uses.
+    parts = re.sub(r"/(query|key|value|output)_dense/", r"/_\1_dense/", path)
+    old = re.sub(r"(^|/)layers/", r"\1_layer_checkpoint_dependencies/", parts)
+    return path, parts, old
 
 
 def _paths(model: keras.Model, prefix: str, visited: set[Any]) -> Iterator[tuple[str, Any]]:
@@ -496,8 +515,18 @@ def _paths(model: keras.Model, prefix: str, visited: set[Any]) -> Iterator[tuple
         if _is_network(layer):
             yield from _paths(layer, f"{path}/", visited)
         else:
-            for k, variable in enumerate(_variables(layer)):
-                yield f"{path}/vars/{k}", variable
+            parts = _parts(layer) or {"": layer}
+            for part, owner in parts.items():
+                for k, variable in enumerate(_variables(owner)):
+                    yield f"{path}{part and '/'}{part}/vars/{k}", variable
+
+
+def _parts(layer: Any) -> dict[str, keras.Layer]:
+    """The layers inside a layer, by the names that a file of Keras 3 has them under."""
+    if not isinstance(layer, keras.layers.MultiHeadAttention):
+        return {}
+    names = ("query_dense", "key_dense", "value_dense", "output_dense")
+    return {name: getattr(layer, name) for name in names}
 
 
 def _snake_case(name: str) -> str:
@@ -599,6 +628,10 @@ def _stored_names(network: Json) -> dict[str, tuple[str, Json | None]]:
 
 
 def _owners(layer: Any, stored: str, network: Json | None, path: str) -> Iterator[_Own]:
+    for part in _parts(layer).values():
+        yield from _owners(part, f"{stored}/{part.name}", None, f"{path}/{part.name}")
+    if _parts(layer):
+        return
     if network is None:
         variables = _variables(layer)
         trainable = len(layer.trainable_weights)

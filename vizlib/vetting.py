@@ -62,6 +62,7 @@ from vizlib.layer_rules import (
     OPERATION_CLASSES,
     OPERATIONS,
     OTHER_LAYERS,
+    QUERIED,
     ForeignReference,
     LayerRule,
     OperationRule,
@@ -436,7 +437,14 @@ def _inputs(value: Any, layer: Json, made: dict[str, int], where: str) -> Any:
     tensors = _tensors(value, made, where)
     if layer.get("class") in ONE_INPUT and "tensor" not in tensors:
         raise damaged(where, "one tensor", "several")
+    if layer.get("class") in QUERIED and not _are_few(tensors):
+        raise damaged(where, "a query, a value and perhaps a key", "something else")
     return tensors
+
+
+def _are_few(tensors: Any) -> bool:
+    plain = isinstance(tensors, list) and all("tensor" in one for one in tensors)
+    return plain and len(tensors) in (2, 3)
 
 
 def _operands(value: Any, rule: OperationRule, made: dict[str, int], where: str) -> list[Any]:
