@@ -19,6 +19,8 @@ _MERGES = {
     *("Add", "Concatenate", "Multiply", "Average", "Maximum", "Minimum", "Subtract"),
     "Where",
 }
+# The projections inside attention, of three axes too: places, heads and channels.
+_NOT_MAPS = {"EinsumDense"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class LayerInfo:
     @property
     def is_maps(self) -> bool:
         """Whether the output is a stack of maps."""
-        return len(self.shape) == 3
+        return len(self.shape) == 3 and self.kind not in _NOT_MAPS
 
     @property
     def channels(self) -> int:
