@@ -77,6 +77,74 @@ def test_arithmetic_of_early_tensorflow_2_is_understood():
     assert architecture["calls"][0]["inputs"] == [{"tensor": ["photo", 0, 0]}, 255.0]
 
 
+def node(op, constants, *, sources=("photo",), **attributes):
+    record = {"name": "x", "op": op, "attr": attributes}
+    inbound = [[[name, 0, 0, {}] for name in sources]]
+    options = {"node_def": record, "constants": constants, "trainable": True}
+    return graph(layer("TensorFlowOpLayer", "x", inbound, **options), output="x")
+
+
+SLICED = {
+    "x[..., ::-1]": ([0, 0], [0, 0], [1, -1], {"ellipsis": 1, "begin": 2, "end": 2}),
+    "x[:, 1:-2]": ([0, 1], [0, -2], [1, 1], {"begin": 1, "end": 1}),
+    "x[:, 3]": ([0, 3], [0, 4], [1, 1], {"begin": 1, "end": 1, "shrink_axis": 2}),
+    "x[:, None]": ([0, 0], [0, 0], [1, 1], {"begin": 1, "end": 1, "new_axis": 2}),
+}
+KEYS = {
+    "x[..., ::-1]": ["...", {"slice": [None, None, -1]}],
+    "x[:, 1:-2]": [{"slice": [None, None, 1]}, {"slice": [1, -2, 1]}],
+    "x[:, 3]": [{"slice": [None, None, 1]}, 3],
+    "x[:, None]": [{"slice": [None, None, 1]}, None],
+}
+
+
+@pytest.mark.parametrize("case", SLICED)
+def test_slices_of_early_tensorflow_2_are_understood(case):
+    begin, end, strides, masks = SLICED[case]
+    attributes = {f"{name}_mask": {"i": str(mask)} for name, mask in masks.items()}
+    found = vet(node("StridedSlice", {"1": begin, "2": end, "3": strides}, **attributes))
+    assert found["layers"][1]["options"]["key"] == KEYS[case]
+
+
+HALF_PIXELS = {"half_pixel_centers": {"b": True}, "align_corners": {"b": False}}
+OLD_NODES = {
+    "a size": (node("ResizeBilinear", {"1": [4, 5]}, **HALF_PIXELS), {"size": [4, 5]}),
+    "an axis": (node("Mean", {"1": [1, 2]}, keep_dims={"b": True}), {"axis": [1, 2]}),
+    "axes to drop": (node("Squeeze", {}, squeeze_dims={"list": {"i": ["1"]}}), {"axis": [1]}),
+    "a slope": (node("LeakyRelu", {}, alpha={"f": 0.25}), {"negative_slope": 0.25}),
+    "a type": (node("Cast", {}, DstT={"type": "DT_HALF"}), {"dtype": "float16"}),
+    "parts": (node("Split", {"0": -1}, num_split={"i": "3"}), {"indices_or_sections": 3}),
+}
+
+
+@pytest.mark.parametrize("case", OLD_NODES)
+def test_options_of_nodes_are_understood(case):
+    config, expected = OLD_NODES[case]
+    assert expected.items() <= vet(config)["layers"][1]["options"].items()
+
+
+WRONG_NODES = {
+    "another resizing": node("ResizeBilinear", {"1": [4, 5]}, half_pixel_centers={"b": False}),
+    "a size that is computed": node("Reshape", {}, sources=("photo", "photo")),
+    "no size": node("Reshape", {}),
+    "slices of unequal length": node("StridedSlice", {"1": [0], "2": [0, 0], "3": [1, 1]}),
+    "slices of halves": node("StridedSlice", {"1": [0.5], "2": [1], "3": [1]}),
+    "a mask of text": node("StridedSlice", {"1": [0], "2": [1], "3": [1]}, end_mask={"s": "x"}),
+    "a computed slice": node("StridedSlice", {"2": [1], "3": [1]}, sources=("photo", "photo")),
+    "a place with zeros": node("Add", {"01": 1.0}),
+    "a place far away": node("Add", {"999": 1.0, "998": 1.0}),
+    "a type for other data": node("Cast", {}, DstT={"type": "DT_STRING"}),
+    "channels in front": node("BiasAdd", {"1": [1.0]}, data_format={"s": "TkNIVw=="}),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_NODES)
+def test_nodes_that_say_something_else_are_refused(case):
+    with pytest.raises(ModelLoadError, match=r"Expected .* Received") as caught:
+        vet(WRONG_NODES[case])
+    assert caught.value.__cause__ is None or "for the architecture." not in str(caught.value)
+
+
 def test_the_batch_axis_is_left_open():
     config = chain(conv())
     config["config"]["layers"][0] = entry(shape=(10**6, 8, 8, 3))

@@ -6,6 +6,7 @@ module understands; `vetting` decides. Nothing here imports Keras.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import deque
@@ -40,6 +41,7 @@ _OTHER_NODES = ("_CONSTANT_VALUE",)
 _OPERAND_NAMES = ("x", "x1", "x2", "xs", "images")
 # Written by Keras 3 for some operations; they repeat what is known.
 _OPERATION_NOTES = ("name", "dtype", "fill_mode", "trainable", "initial")
+_TENSORFLOW_TYPES = {"DT_HALF": "float16", "DT_FLOAT": "float32", "DT_DOUBLE": "float64"}
 TENSORFLOW_CALLS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
 # Written by some version for every layer, and of no consequence here.
@@ -559,25 +561,97 @@ def called_function(record: Record) -> tuple[str, bool]:
     """The function of TensorFlow that a record of Keras 2 calls, and whether it is on the list."""
     config = _config(record)
     if written_class(record) == "TensorFlowOpLayer":
-        node = config.get("node_def")
-        try:
-            kind = json.loads(node)["op"] if isinstance(node, str) else None
-        except (ValueError, TypeError, KeyError, RecursionError):
-            kind = None
+        kind = _node(record).get("op")
         return str(kind), isinstance(kind, str) and kind in TENSORFLOW_NODES
     function = config.get("function")
     return str(function), isinstance(function, str) and function in TENSORFLOW
 
 
+def _node(record: Record) -> Record:
+    """The node of a graph in a `TensorFlowOpLayer`, empty if it cannot be read."""
+    node = _config(record).get("node_def")
+    if isinstance(node, str):
+        try:
+            node = json.loads(node)
+        except (ValueError, RecursionError):
+            return {}
+    return node if isinstance(node, dict) else {}
+
+
 def _tensorflow_node(record: Record, args: list[Any], where: str) -> Record:
+    node, rule = _node(record), TENSORFLOW_NODES[called_function(record)[0]]
+    inputs = _node_inputs(record, args, where)
+    attributes = _dict(node.get("attr") or {}, where)
+    for name in rule.required:
+        _drop(rule.required, name, _attribute(attributes, name), where)
+    places = {place + len(inputs) * (place < 0): name for place, name in rule.inputs.items()}
+    options = {name: inputs[place] for place, name in places.items() if place < len(inputs)}
+    if any(_references(list(options.values()))):
+        raise damaged(where, "constants beside the tensors", "tensors")
+    options |= {key: _attribute(attributes, name) for name, key in rule.attributes.items()}
+    operands = [one for place, one in enumerate(inputs) if place not in places]
+    if rule.operation == "getitem":
+        options = {"key": _slices(options, where)}
+    return _as_call(rule.operation, operands, {**rule.fixed, **options}, where)
+
+
+def _node_inputs(record: Record, args: list[Any], where: str) -> list[Any]:
     # The inputs are the tensors of the call, with the constants put in between.
-    operands = args[0] if args and isinstance(args[0], list) else list(args)
+    inputs = list(args[0]) if args and isinstance(args[0], list) else list(args)
     constants = _dict(_config(record).get("constants") or {}, where)
-    for place in sorted(constants):
-        if place not in ("0", "1"):
-            raise damaged(where, "constants of two operands", place)
-        operands.insert(int(place), constants[place])
-    return _as_call(TENSORFLOW_NODES[called_function(record)[0]], operands, {}, where)
+    places = sorted(int(place) for place in constants if re.fullmatch("0|[1-9][0-9]{0,2}", place))
+    if len(places) != len(constants):
+        raise damaged(where, "constants by their place", "others")
+    for place in places:
+        inputs.insert(place, constants[str(place)])
+    return inputs
+
+
+def _attribute(attributes: Record, name: str) -> Any:
+    """Read an attribute as the JSON of a protocol buffer has it: {"i": "3"}, {"b": true}, ..."""
+    value = attributes.get(name)
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    kind, found = next(iter(value.items()))
+    if kind == "list" and isinstance(found, dict):
+        found = found.get("i") or None
+        return [_whole(one) for one in found] if isinstance(found, list) else None
+    if kind == "s" and isinstance(found, str):
+        return {"TkhXQw==": "NHWC"}.get(found, found)  # base64
+    if kind == "type":
+        return _TENSORFLOW_TYPES.get(str(found), found)
+    return _whole(found) if kind == "i" else found
+
+
+def _whole(value: Any) -> Any:
+    # Protocol buffers write whole numbers of 64 bits as texts.
+    return int(value) if isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value) else value
+
+
+def _slices(options: Record, where: str) -> list[Any]:
+    """Put the slices of a StridedSlice, whose masks have a bit for each, as Python does."""
+    ends = [options.get(name) for name in ("begin", "end", "strides")]
+    masks = {key: value or 0 for key, value in options.items() if key.endswith("_mask")}
+    listed = [one for one in ends if isinstance(one, list)]
+    if len(listed) != 3 or len({len(one) for one in listed}) != 1:
+        raise damaged(where, "begin, end and strides of equal length", "others")
+    if any(type(one) is not int for one in [*masks.values(), *itertools.chain(*listed)]):
+        raise damaged(where, "whole numbers for slices", "others")
+    return [
+        _masked_slice({name: mask >> k & 1 for name, mask in masks.items()}, *one)
+        for k, one in enumerate(zip(*listed, strict=True))
+    ]
+
+
+def _masked_slice(masked: dict[str, int], begin: int, end: int, stride: int) -> Any:
+    if masked["ellipsis_mask"]:
+        return "..."
+    if masked["new_axis_mask"]:
+        return None
+    if masked["shrink_axis_mask"]:
+        return begin
+    start = None if masked["begin_mask"] else begin
+    return {"slice": [start, None if masked["end_mask"] else end, stride]}
 
 
 def _tensorflow(record: Record, args: list[Any], kwargs: Record, where: str) -> Record:
