@@ -549,13 +549,13 @@ def _by_order(architecture: Json, model: keras.Model, stored: StoredModel) -> _M
     if set(by_name) == {name for name, _ in layers}:
         groups = [(name, by_name[name]) for name, _ in layers]
     matches: _Match = []
-    channels_first = _has_channels_first(architecture)
+    first = _has_channels_first(architecture)
     for (_, own), (group, names) in zip(layers, groups, strict=True):
         arrays = [
-            (f"{group}/{_present_name(name)}", _present_kernel(name, array, channels_first))
-            for name, array in ((name, stored.weights[f"{group}/{name}"]) for name in names)
+            (f"{group}/{name}", _present_kernel(name, stored.weights[f"{group}/{name}"], first))
+            for name in names
         ]
-        matches += _within(own, arrays, [_present_name(name) for name in names])
+        matches += _within(own, arrays, [_present_name(name, own) for name in names])
     return matches
 
 
@@ -563,19 +563,14 @@ def _by_order(architecture: Json, model: keras.Model, stored: StoredModel) -> _M
 _KERAS_1_NAME = re.compile(
     r"(?P<layer>.+)_(?P<kind>W|b|gamma|beta|running_mean|running_std)(_\d+)?(?P<output>:0)?"
 )
-_KERAS_1_KINDS = {
-    "W": "kernel",
-    "b": "bias",
-    "running_mean": "moving_mean",
-    "running_std": "moving_variance",  # what it is, in spite of its name
-}
 
 
-def _present_name(name: str) -> str:
+def _present_name(name: str, owners: list[_Own]) -> str:
+    """Put the name of a layer before a slash; what other tools call W may be anything."""
     found = _KERAS_1_NAME.fullmatch(name)
-    if found is None or name.endswith(("/gamma", "/beta")):
+    if found is None or found["layer"] not in {own.stored for own in owners}:
         return name
-    return f"{found['layer']}/{_KERAS_1_KINDS.get(found['kind'], found['kind'])}:0"
+    return f"{found['layer']}/{found['kind']}"
 
 
 def _present_kernel(name: str, array: np.ndarray, channels_first: bool) -> np.ndarray:
@@ -589,11 +584,7 @@ def _present_kernel(name: str, array: np.ndarray, channels_first: bool) -> np.nd
             f"{_some([name])}, as Theano names them, which turns kernels round and fills borders "
             "in another way. Save the model again with Keras 2 and TensorFlow."
         )
-    if found["kind"] != "W":
-        return array
-    if channels_first:
-        return array.transpose(2, 3, 1, 0)
-    return array
+    return array.transpose(2, 3, 1, 0) if channels_first and found["kind"] == "W" else array
 
 
 def _has_channels_first(network: Json) -> bool:
