@@ -174,22 +174,37 @@ def _shared_layers(network: Record) -> dict[int, int]:
     on, so that the first record has to be found by what it says.
     """
     groups: dict[int, list[Record]] = {}
-    unmarked: dict[tuple[str, str], list[Record]] = {}
+    unmarked: dict[_Essence, list[Record]] = {}
+    essences: dict[int, int] = {}
     for record in _layer_records(network):
-        key, identity = (class_name(record), stored_name(record)), record.get("shared_object_id")
-        if type(identity) is not int:
-            unmarked.setdefault(key, []).append(record)
+        config = _essence(record.get("config"), essences)
+        essence, identity = (class_name(record), stored_name(record), config), _identity(record)
+        if identity is None:
+            unmarked.setdefault(essence, []).append(record)
             continue
         if identity not in groups:
-            groups[identity] = _first_record(record, unmarked.get(key, []))
+            earlier = unmarked.get(essence, [])
+            # Of several, nothing tells which one it is.
+            groups[identity] = [earlier.pop()] if len(earlier) == 1 else []
         groups[identity].append(record)
-    several = [group for group in groups.values() if len(group) > 1]
-    return {
-        id(record): number
-        for number, group in enumerate(several)
-        if all(_essence(record) == _essence(group[0]) for record in group[1:])
+    several = [group for group in groups.values() if _is_one(group, essences)]
+    return {id(record): number for number, group in enumerate(several) for record in group}
+
+
+_Essence = tuple[str, str, int]
+
+
+def _identity(record: Record) -> int | None:
+    identity = record.get("shared_object_id")
+    return identity if type(identity) is int else None
+
+
+def _is_one(group: list[Record], essences: dict[int, int]) -> bool:
+    kinds = {
+        (class_name(record), stored_name(record), _essence(record.get("config"), essences))
         for record in group
     }
+    return len(group) > 1 and len(kinds) == 1
 
 
 def _layer_records(network: Record) -> Iterator[Record]:
@@ -201,23 +216,22 @@ def _layer_records(network: Record) -> Iterator[Record]:
             yield record
 
 
-def _first_record(record: Record, earlier: list[Record]) -> list[Record]:
-    found = [one for one in earlier if _essence(one) == _essence(record)]
-    if len(found) != 1:
-        return []  # new, or nothing tells which one it is
-    earlier[:] = [one for one in earlier if one is not found[0]]
-    return found
-
-
-def _essence(record: Record) -> str:
-    """What two records of one layer agree in, however it is called."""
-    return json.dumps([class_name(record), _unmarked(record.get("config"))], sort_keys=True)
-
-
-def _unmarked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _unmarked(one) for key, one in value.items() if key != "shared_object_id"}
-    return [_unmarked(one) for one in value] if isinstance(value, list) else value
+def _essence(value: Any, known: dict[int, int]) -> int:
+    """Hash what two records of one layer agree in, each part of a file once."""
+    if not isinstance(value, dict | list):
+        return hash(repr(value))
+    if id(value) not in known:
+        parts: list[Any] = (
+            [_essence(one, known) for one in value]
+            if isinstance(value, list)
+            else [
+                (key, _essence(one, known))
+                for key, one in sorted(value.items())
+                if key != "shared_object_id"
+            ]
+        )
+        known[id(value)] = hash((type(value).__name__, *parts))
+    return known[id(value)]
 
 
 def _network(record: Record, where: str, origin: _Origin) -> Record:
