@@ -676,6 +676,18 @@ def test_default_layer_skips_maps_of_one_place_and_maps_before_their_activation(
     assert ConvNet(keras.Model(image, x)).default_layer == "relu"
 
 
+def test_the_insides_of_attention_are_not_taken_for_maps():
+    image = keras.layers.Input((8, 8, 3))
+    rows = keras.layers.Reshape((16, 4))(
+        keras.layers.Conv2D(4, 2, strides=2, name="patches")(image)
+    )
+    rows = keras.layers.MultiHeadAttention(2, 3)(rows, rows)
+    outputs = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling1D()(rows))
+    convnet = ConvNet(keras.Model(image, outputs))
+    assert [layer.name for layer in convnet.layers] == ["patches"]
+    assert convnet.default_layer == "patches"
+
+
 def test_default_layer_feeds_the_scores():
     nets.seeded()
     image = nets.image_input()

@@ -137,6 +137,12 @@ ONE_LAYER = {
     "LayerScale": lambda: scale_layer("LayerScale")(0.1, 3),
     "CustomScaleLayer": lambda: scale_layer("CustomScaleLayer")(0.3),
 }
+ATTENTION = {
+    "MultiHeadAttention": lambda: L.MultiHeadAttention(2, 4, dropout=0.1),
+    "MultiHeadAttention of values": lambda: L.MultiHeadAttention(3, 4, value_dim=5, use_bias=False),
+    "MultiHeadAttention to rows": lambda: L.MultiHeadAttention(2, 3, output_shape=6),
+    "MultiHeadAttention along an axis": lambda: L.MultiHeadAttention(2, 3, attention_axes=2),
+}
 FLAT_LAYERS = {
     "Conv1D": lambda: L.Conv1D(3, 2, padding="causal"),
     "MaxPooling1D": lambda: L.MaxPooling1D(),
@@ -184,8 +190,40 @@ def test_the_other_layers_come_back(tmp_path):
     assert_comes_back(randomised(keras.Model([words, features], L.Dot(axes=2)([a, b]))), tmp_path)
 
 
+@pytest.mark.parametrize("case", ATTENTION)
+@pytest.mark.parametrize("keyed", [False, True])
+def test_attention_comes_back(case, keyed, tmp_path):
+    query, value = L.Input((4, 5, 6)), L.Input((4, 5, 6))
+    options = {"key": L.Dense(3)(value)} if keyed else {}
+    outputs = ATTENTION[case]()(query=query, value=value, **options)
+    model = randomised(keras.Model([query, value], outputs))
+    assert_comes_back(model, tmp_path)
+    assert measure(vet(saved(model, tmp_path).config)).parameters == model.count_params()
+
+
+def attended():
+    inputs = L.Input((12, 12, 3))
+    x = L.Reshape((-1, 8))(L.Conv2D(8, 4, strides=4)(L.Rescaling(1 / 255)(inputs)))
+    for _ in range(2):
+        y = L.LayerNormalization(epsilon=1e-6)(x)
+        x = L.Add()([x, L.MultiHeadAttention(2, 4)(y, y)])
+        y = L.Dense(16, "gelu")(L.LayerNormalization()(x))
+        x = L.Add()([x, L.Dropout(0.1)(L.Dense(8)(y))])
+    return keras.Model(inputs, x, name="attended")
+
+
+@pytest.mark.parametrize("frozen", [0, 6, 20])
+def test_attention_in_nested_models_comes_back(frozen, tmp_path):
+    base = attended()
+    for layer in base.layers[:frozen]:
+        layer.trainable = False
+    model = keras.Sequential([base, L.GlobalAveragePooling1D(), L.Dense(2)])
+    assert_comes_back(randomised(model), tmp_path)
+
+
 def test_every_layer_of_the_list_is_tried():
-    tried = {case.split()[0] for case in [*ONE_LAYER, *FLAT_LAYERS, *MERGES]}
+    cases = [*ONE_LAYER, *FLAT_LAYERS, *MERGES, *ATTENTION]
+    tried = {case.split()[0] for case in cases}
     assert set(LAYERS) - tried == {"InputLayer", "Embedding", "RepeatVector", "Dot"}
 
 
@@ -277,7 +315,60 @@ def open_sides():
     return keras.Sequential([L.Input((None, None, 3)), L.Conv2D(2, 3), L.GlobalMaxPooling2D()])
 
 
+def arm(name, *layers, side=12):
+    inputs = L.Input((side, side, 3))
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def layer_in_two_arms():
+    shared = L.Conv2D(3, 3, name="shared")
+    a = arm("a", shared, L.GlobalMaxPooling2D())
+    b = arm("b", L.Conv2D(3, 1), shared, L.GlobalAveragePooling2D(), side=9)
+    x, y = L.Input((12, 12, 3)), L.Input((9, 9, 3))
+    return keras.Model([x, y], L.Dense(2)(L.Concatenate()([a(x), b(y)])))
+
+
+def base_in_two_arms():
+    base = small_base(2)
+    a, b = arm("a", base, L.GlobalMaxPooling2D()), arm("b", L.Rescaling(0.1), base, L.Flatten())
+    inputs = L.Input((12, 12, 3))
+    return keras.Model(inputs, [L.Dense(2)(b(inputs)), a(inputs), L.ReLU()(base(inputs))])
+
+
+def layer_outside_and_inside():
+    shared = L.Conv2D(3, 3, padding="same")
+    return arm("top", shared, arm("inner", L.ReLU(), shared), L.BatchNormalization(), shared)
+
+
+def layer_in_two_sequences():
+    shared = L.Conv2D(3, 3, padding="same")
+    a = keras.Sequential([L.Input((12, 12, 3)), shared, L.ReLU()])
+    b = keras.Sequential([L.Input((12, 12, 3)), L.Conv2D(3, 1), shared])
+    return keras.Sequential([a, b, L.Flatten(), L.Dense(2)])
+
+
 GRAPHS = [operations, twice, in_each_other, shared_layer, base_in_sequence, open_sides]
+
+
+SHARED = [
+    layer_in_two_arms,
+    base_in_two_arms,
+    layer_outside_and_inside,
+    layer_in_two_sequences,
+]
+
+
+@pytest.mark.parametrize("make", SHARED)
+def test_what_is_shared_between_nested_models_comes_back(make, tmp_path):
+    model = randomised(make())
+    assert_comes_back(model, tmp_path)
+    stored = saved(model, tmp_path)
+    again = model_from(stored)
+    assert again.count_params() == model.count_params()
+    assert measure(vet(stored.config)).parameters == model.count_params()
 
 
 @pytest.mark.parametrize("make", GRAPHS)
@@ -369,6 +460,14 @@ def test_too_large_networks_are_refused_before_memory_is_taken(case):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
+def test_scores_of_attention_are_measured():
+    inputs = L.Input((200, 200, 1))
+    rows = L.Reshape((-1, 1))(inputs)
+    attention = keras.Model(inputs, L.MultiHeadAttention(2, 1)(rows, rows))
+    with pytest.raises(ModelLoadError, match=f"{2 * 200**4:,}"):
+        measure(vet(json.loads(attention.to_json())))
+
+
 def test_measuring_leaves_nothing_to_be_made_later():
     with pytest.raises(ModelLoadError):
         measure(vet(TOO_LARGE["parameters"]))
@@ -415,6 +514,20 @@ def test_missing_groups_of_old_files_are_named(tmp_path):
     order = tuple(entry for entry in stored.legacy_order if not entry[0].startswith("dense"))
     with pytest.raises(ModelLoadError, match="dense"):
         model_from(StoredModel(stored.config, "legacy", stored.weights, order))
+
+
+@pytest.mark.parametrize("ending", ["", None])
+def test_kernels_that_theano_turned_round_are_refused(ending):
+    stored = read(Path(__file__).parent / "honest_models" / "keras1_chain.h5")
+    order, weights = [], {}
+    for layer, names in stored.legacy_order:
+        new = [f"param_{k}" if ending is None else n[:-2] for k, n in enumerate(names)]
+        weights |= {
+            f"{layer}/{b}": stored.weights[f"{layer}/{a}"] for a, b in zip(names, new, strict=True)
+        }
+        order.append((layer, tuple(new)))
+    with pytest.raises(ModelLoadError, match="Theano"):
+        model_from(StoredModel(stored.config, "legacy", weights, tuple(order)))
 
 
 def test_what_the_lists_allow_is_built_or_refused():

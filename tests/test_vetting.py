@@ -77,6 +77,74 @@ def test_arithmetic_of_early_tensorflow_2_is_understood():
     assert architecture["calls"][0]["inputs"] == [{"tensor": ["photo", 0, 0]}, 255.0]
 
 
+def node(op, constants, *, sources=("photo",), **attributes):
+    record = {"name": "x", "op": op, "attr": attributes}
+    inbound = [[[name, 0, 0, {}] for name in sources]]
+    options = {"node_def": record, "constants": constants, "trainable": True}
+    return graph(layer("TensorFlowOpLayer", "x", inbound, **options), output="x")
+
+
+SLICED = {
+    "x[..., ::-1]": ([0, 0], [0, 0], [1, -1], {"ellipsis": 1, "begin": 2, "end": 2}),
+    "x[:, 1:-2]": ([0, 1], [0, -2], [1, 1], {"begin": 1, "end": 1}),
+    "x[:, 3]": ([0, 3], [0, 4], [1, 1], {"begin": 1, "end": 1, "shrink_axis": 2}),
+    "x[:, None]": ([0, 0], [0, 0], [1, 1], {"begin": 1, "end": 1, "new_axis": 2}),
+}
+KEYS = {
+    "x[..., ::-1]": ["...", {"slice": [None, None, -1]}],
+    "x[:, 1:-2]": [{"slice": [None, None, 1]}, {"slice": [1, -2, 1]}],
+    "x[:, 3]": [{"slice": [None, None, 1]}, 3],
+    "x[:, None]": [{"slice": [None, None, 1]}, None],
+}
+
+
+@pytest.mark.parametrize("case", SLICED)
+def test_slices_of_early_tensorflow_2_are_understood(case):
+    begin, end, strides, masks = SLICED[case]
+    attributes = {f"{name}_mask": {"i": str(mask)} for name, mask in masks.items()}
+    found = vet(node("StridedSlice", {"1": begin, "2": end, "3": strides}, **attributes))
+    assert found["layers"][1]["options"]["key"] == KEYS[case]
+
+
+HALF_PIXELS = {"half_pixel_centers": {"b": True}, "align_corners": {"b": False}}
+OLD_NODES = {
+    "a size": (node("ResizeBilinear", {"1": [4, 5]}, **HALF_PIXELS), {"size": [4, 5]}),
+    "an axis": (node("Mean", {"1": [1, 2]}, keep_dims={"b": True}), {"axis": [1, 2]}),
+    "axes to drop": (node("Squeeze", {}, squeeze_dims={"list": {"i": ["1"]}}), {"axis": [1]}),
+    "a slope": (node("LeakyRelu", {}, alpha={"f": 0.25}), {"negative_slope": 0.25}),
+    "a type": (node("Cast", {}, DstT={"type": "DT_HALF"}), {"dtype": "float16"}),
+    "parts": (node("Split", {"0": -1}, num_split={"i": "3"}), {"indices_or_sections": 3}),
+}
+
+
+@pytest.mark.parametrize("case", OLD_NODES)
+def test_options_of_nodes_are_understood(case):
+    config, expected = OLD_NODES[case]
+    assert expected.items() <= vet(config)["layers"][1]["options"].items()
+
+
+WRONG_NODES = {
+    "another resizing": node("ResizeBilinear", {"1": [4, 5]}, half_pixel_centers={"b": False}),
+    "a size that is computed": node("Reshape", {}, sources=("photo", "photo")),
+    "no size": node("Reshape", {}),
+    "slices of unequal length": node("StridedSlice", {"1": [0], "2": [0, 0], "3": [1, 1]}),
+    "slices of halves": node("StridedSlice", {"1": [0.5], "2": [1], "3": [1]}),
+    "a mask of text": node("StridedSlice", {"1": [0], "2": [1], "3": [1]}, end_mask={"s": "x"}),
+    "a computed slice": node("StridedSlice", {"2": [1], "3": [1]}, sources=("photo", "photo")),
+    "a place with zeros": node("Add", {"01": 1.0}),
+    "a place far away": node("Add", {"999": 1.0, "998": 1.0}),
+    "a type for other data": node("Cast", {}, DstT={"type": "DT_STRING"}),
+    "channels in front": node("BiasAdd", {"1": [1.0]}, data_format={"s": "TkNIVw=="}),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_NODES)
+def test_nodes_that_say_something_else_are_refused(case):
+    with pytest.raises(ModelLoadError, match=r"Expected .* Received") as caught:
+        vet(WRONG_NODES[case])
+    assert caught.value.__cause__ is None or "for the architecture." not in str(caught.value)
+
+
 def test_the_batch_axis_is_left_open():
     config = chain(conv())
     config["config"]["layers"][0] = entry(shape=(10**6, 8, 8, 3))
@@ -92,6 +160,139 @@ def test_names_become_plain_and_different():
 def test_training_and_compilation_are_not_looked_at():
     config = {**chain(conv()), "compile_config": {"optimizer": object()}, "training_config": 1}
     assert vet(config) == vet(chain(conv()))
+
+
+# ------------------------------------------------------------------------------------- Keras 1
+
+
+def old_conv(name="conv", **options):
+    found = {"nb_filter": 2, "nb_row": 3, "nb_col": 5, "dim_ordering": "tf", "bias": False}
+    return layer("Convolution2D", name, **{**found, "border_mode": "same", **options})
+
+
+def options_of(record):
+    return vet(chain(old_conv("other"), record))["layers"][2]
+
+
+def test_options_of_keras_1_are_understood():
+    found = vet(chain(old_conv(subsample=[2, 1], W_regularizer={"name": "L1L2Regularizer"})))
+    assert found["layers"][1] == {
+        "name": "conv",
+        "stored": "conv",
+        "class": "Conv2D",
+        "options": {
+            "filters": 2,
+            "kernel_size": [3, 5],
+            "strides": [2, 1],
+            "padding": "same",
+            "data_format": "channels_last",
+            "use_bias": False,
+            "dtype": "float32",
+        },
+    }
+    assert options_of(layer("Dropout", "x", p=0.25))["options"]["rate"] == 0.25
+    assert options_of(layer("Dense", "x", output_dim=7))["options"]["units"] == 7
+
+
+@pytest.mark.parametrize(
+    ("padding", "edges"),
+    [
+        ([1, 2], [[1, 1], [2, 2]]),
+        ([1, 2, 3, 4], [[1, 2], [3, 4]]),
+        ({"top_pad": 1, "right_pad": 4}, [[1, 0], [0, 4]]),
+    ],
+)
+def test_edges_of_keras_1_are_understood(padding, edges):
+    options = options_of(layer("ZeroPadding2D", "x", padding=padding))["options"]
+    assert options["padding"] == edges
+    assert options["data_format"] == "channels_last"  # as the other layers have it
+
+
+def test_theanos_axes_are_kept():
+    config = chain(old_conv(dim_ordering="th"), layer("UpSampling2D", "x", size=[2, 2]))
+    for one in vet(config)["layers"][1:]:
+        assert one["options"]["data_format"] == "channels_first"
+
+
+MERGED = {"mode_type": "raw", "concat_axis": 3, "dot_axes": -1, "output_shape": None}
+OLD = {
+    "two orders of axes": chain(old_conv(), old_conv("other", dim_ordering="th")),
+    "an unknown order": chain(old_conv(dim_ordering="default")),
+    "an order that nothing tells": chain(
+        layer("ZeroPadding2D", "x", padding=[1, 1]), layer("Dense", "d", output_dim=2, init="zero")
+    ),
+    "statistics of the batch": chain(old_conv(), layer("BatchNormalization", "x", mode=2, axis=-1)),
+    "products of maps": chain(old_conv(), layer("Merge", "x", mode="dot", **MERGED)),
+    "branches": chain(layer("Merge", "x", mode="sum", layers=[chain(old_conv())], **MERGED)),
+    "another dilation": chain(old_conv(atrous_rate=[0, 2])),
+    "a record for a padding": chain(
+        old_conv(), layer("ZeroPadding2D", "x", padding={"top_pad": [1]})
+    ),
+    "Conv1D": chain(old_conv(), layer("Convolution1D", "x", nb_filter=3, filter_length=3)),
+}
+
+
+@pytest.mark.parametrize("case", OLD)
+def test_what_keras_1_alone_had_is_refused(case):
+    with pytest.raises(ModelLoadError, match=r"Expected .* Received|made of layers") as caught:
+        vet(OLD[case])
+    assert not isinstance(caught.value, UnsafeModelError)
+
+
+def test_functions_of_files_of_keras_1_are_refused():
+    merge = layer("Merge", "x", **{**MERGED, "mode": "4w", "mode_type": "lambda"})
+    with pytest.raises(UnsafeModelError, match="Merge at x"):
+        vet(chain(old_conv(), merge))
+    with pytest.raises(UnsafeModelError, match="mine at conv/kernel_regularizer"):
+        vet(chain(old_conv(W_regularizer={"name": "mine"})))
+
+
+# --------------------------------------------------------- layers that several networks have
+
+
+def arms(first, *others, **top):
+    return chain(*(chain(one, name=f"arm{k}") for k, one in enumerate([first, *others])), **top)
+
+
+def numbers_in(network):
+    for one in network["layers"]:
+        if "shared" in one:
+            yield one["shared"]
+        yield from numbers_in(one["network"]) if "network" in one else ()
+
+
+def test_a_layer_of_several_networks_is_known_by_its_mark():
+    marked = {**conv(), "shared_object_id": 77}
+    assert list(numbers_in(vet(arms(conv(), marked, marked)))) == [0, 0, 0]  # as Keras 3 marks it
+    assert list(numbers_in(vet(arms(marked, marked)))) == [0, 0]  # as Keras 2 does
+    architecture = vet(arms(conv(), marked))
+    assert vet(json.loads(json.dumps(architecture))) == architecture
+
+
+def test_layers_are_not_taken_for_one_that_may_be_two():
+    marked = {**conv(), "shared_object_id": 77}
+    assert not list(numbers_in(vet(arms(conv(), conv()))))
+    assert not list(numbers_in(vet(arms(conv(), conv(), marked))))  # either may be the first
+    assert not list(numbers_in(vet(arms(conv(filters=3), marked))))
+    assert not list(numbers_in(vet(arms(conv("other"), marked))))
+
+
+def wrongly_shared():
+    other = vet(arms(conv(), {**conv(), "shared_object_id": 7}))
+    other["layers"][2]["network"]["layers"][1]["options"]["filters"] = 3
+    twice = vet(chain(conv("a"), conv("b")))
+    twice["layers"][1]["shared"] = twice["layers"][2]["shared"] = 0
+    entry_shared = vet(chain(conv()))
+    entry_shared["layers"][0]["shared"] = 0
+    number = vet(chain(conv()))
+    number["layers"][1]["shared"] = "0"
+    return [other, twice, entry_shared, number]
+
+
+@pytest.mark.parametrize("architecture", wrongly_shared())
+def test_what_cannot_be_shared_is_refused(architecture):
+    with pytest.raises(ModelLoadError, match=r"Expected .* Received"):
+        vet(architecture)
 
 
 # ------------------------------------------------------------------------------- refused classes
@@ -222,6 +423,29 @@ GRAPHS = {
     "one name twice": graph(relu("a", "photo"), relu("a", "photo"), output="a"),
     "calls of numbers": graph({**relu("a", "photo"), "inbound_nodes": [[3]]}, output="a"),
     "calls without list": graph({**relu("a", "photo"), "inbound_nodes": "x"}, output="a"),
+}
+
+
+def attention(*inputs):
+    return layer("MultiHeadAttention", "a", list(inputs), num_heads=2, key_dim=3)
+
+
+GRAPHS |= {
+    "attention to nothing": graph(attention(*on("photo")), output="a"),
+    "attention with a key alone": graph(
+        attention([["photo", 0, 0, {"key": ["photo", 0, 0]}]]), output="a"
+    ),
+    "attention that looks back only": graph(
+        attention([["photo", 0, 0, {"value": ["photo", 0, 0], "use_causal_mask": True}]]),
+        output="a",
+    ),
+    "attention to two": graph(
+        attention([["photo", 0, 0, {"value": [["photo", 0, 0], ["photo", 0, 0]]}]]), output="a"
+    ),
+    "attention through a mask": graph(
+        attention([["photo", 0, 0, {"value": ["photo", 0, 0], "attention_mask": ["photo", 0, 0]}]]),
+        output="a",
+    ),
 }
 
 

@@ -163,6 +163,25 @@ def test_several_inputs_and_operations(case):
     assert of(make, *shapes) == expected
 
 
+@pytest.mark.parametrize(("axes", "looked_at"), [(None, 20), (1, 20)])
+def test_attention(axes, looked_at):
+    image = L.Input((4, 5, 3))
+    rows = L.Reshape((20, 3))(image)
+    made = L.MultiHeadAttention(2, 4, value_dim=5, attention_axes=axes)(rows, rows)
+    projected = 20 * (3 * 8 + 3 * 8 + 3 * 10 + 10 * 3)
+    looking = 2 * 20 * looked_at * (4 + 5)
+    found = measured(keras.Model(image, made))
+    assert found.multiplications == 60 + projected + looking
+    assert found.largest == 2 * 20 * looked_at
+
+
+def test_attention_along_one_axis_of_maps():
+    image = L.Input((4, 5, 3))
+    made = L.MultiHeadAttention(1, 2, attention_axes=2)(image, image)
+    found = measured(keras.Model(image, made))
+    assert found.multiplications == 20 * 4 * (3 * 2) + 4 * 5 * 5 * (2 + 2)
+
+
 def test_a_layer_counts_every_time_it_is_called():
     conv = L.Conv2D(3, 3, padding="same")
     inner = keras.Sequential([L.Input((8, 8, 3)), conv])

@@ -6,6 +6,7 @@ module understands; `vetting` decides. Nothing here imports Keras.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import deque
@@ -19,6 +20,7 @@ from vizlib.layer_rules import (
     NETWORKS,
     OPERATION_CLASSES,
     OPERATIONS,
+    QUERIED,
     SAME_AS,
     TENSORFLOW,
     TENSORFLOW_NODES,
@@ -39,6 +41,7 @@ _OTHER_NODES = ("_CONSTANT_VALUE",)
 _OPERAND_NAMES = ("x", "x1", "x2", "xs", "images")
 # Written by Keras 3 for some operations; they repeat what is known.
 _OPERATION_NOTES = ("name", "dtype", "fill_mode", "trainable", "initial")
+_TENSORFLOW_TYPES = {"DT_HALF": "float16", "DT_FLOAT": "float32", "DT_DOUBLE": "float64"}
 TENSORFLOW_CALLS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
 # Written by some version for every layer, and of no consequence here.
@@ -150,23 +153,99 @@ def _dict(value: Any, where: str) -> Record:
 # ------------------------------------------------------------------------------------ networks
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What has to be known of the whole file to read one of its records."""
+
+    old: bool  # whether a version before Keras 3 wrote it
+    shared: dict[int, int]  # the number of a layer that several networks have, by `id` of a record
+
+
 def convert(network: Record) -> Record:
     """The draft of a whole model."""
-    return _network(network, tidy(stored_name(network)), written_by_keras_2(network))
+    origin = _Origin(written_by_keras_2(network), _shared_layers(network))
+    return _network(network, tidy(stored_name(network)), origin)
 
 
-def _network(record: Record, where: str, old: bool) -> Record:
+def _shared_layers(network: Record) -> dict[int, int]:
+    """Number the layers of which there are several records.
+
+    Keras notes the identity of an object where it writes it; Keras 3 does so from the second time
+    on, so that the first record has to be found by what it says.
+    """
+    groups: dict[int, list[Record]] = {}
+    unmarked: dict[_Essence, list[Record]] = {}
+    essences: dict[int, int] = {}
+    for record in _layer_records(network):
+        config = _essence(record.get("config"), essences)
+        essence, identity = (class_name(record), stored_name(record), config), _identity(record)
+        if identity is None:
+            unmarked.setdefault(essence, []).append(record)
+            continue
+        if identity not in groups:
+            earlier = unmarked.get(essence, [])
+            # Of several, nothing tells which one it is.
+            groups[identity] = [earlier.pop()] if len(earlier) == 1 else []
+        groups[identity].append(record)
+    several = [group for group in groups.values() if _is_one(group, essences)]
+    return {id(record): number for number, group in enumerate(several) for record in group}
+
+
+_Essence = tuple[str, str, int]
+
+
+def _identity(record: Record) -> int | None:
+    identity = record.get("shared_object_id")
+    return identity if type(identity) is int else None
+
+
+def _is_one(group: list[Record], essences: dict[int, int]) -> bool:
+    kinds = {
+        (class_name(record), stored_name(record), _essence(record.get("config"), essences))
+        for record in group
+    }
+    return len(group) > 1 and len(kinds) == 1
+
+
+def _layer_records(network: Record) -> Iterator[Record]:
+    for record in inner_records(network):
+        if class_name(record) in NETWORKS:
+            yield record
+            yield from _layer_records(record)
+        elif class_name(record) != "InputLayer" and not _is_call(record):
+            yield record
+
+
+def _essence(value: Any, known: dict[int, int]) -> int:
+    """Hash what two records of one layer agree in, each part of a file once."""
+    if not isinstance(value, dict | list):
+        return hash(repr(value))
+    if id(value) not in known:
+        parts: list[Any] = (
+            [_essence(one, known) for one in value]
+            if isinstance(value, list)
+            else [
+                (key, _essence(one, known))
+                for key, one in sorted(value.items())
+                if key != "shared_object_id"
+            ]
+        )
+        known[id(value)] = hash((type(value).__name__, *parts))
+    return known[id(value)]
+
+
+def _network(record: Record, where: str, origin: _Origin) -> Record:
     functional = isinstance(record.get("config"), dict) and "output_layers" in record["config"]
-    draft = _graph(record, where, old) if functional else _chain(record, where, old)
+    draft = _graph(record, where, origin) if functional else _chain(record, where, origin)
     stored = stored_name(record)
     return {"name": tidy(stored), "stored": stored, **draft}
 
 
-def _chain(record: Record, where: str, old: bool) -> Record:
+def _chain(record: Record, where: str, origin: _Origin) -> Record:
     inside = records(record, where)
     names = _names(inside, where, unique=False)
     layers = [
-        _layer(layer, name, f"{where}/{name}", old)
+        _layer(layer, name, f"{where}/{name}", origin)
         for layer, name in zip(inside, names, strict=True)
     ]
     if layers and layers[0].get("class") != "InputLayer":
@@ -227,19 +306,17 @@ def _free_name(name: str, taken: set[str]) -> str:
 # -------------------------------------------------------------------------------------- layers
 
 
-def _layer(record: Record, name: str, where: str, old: bool) -> Record:
-    stored = stored_name(record)
+def _layer(record: Record, name: str, where: str, origin: _Origin) -> Record:
     kind = class_name(record)
+    draft: Record = {"name": name, "stored": stored_name(record)}
+    if id(record) in origin.shared:
+        draft["shared"] = origin.shared[id(record)]
     if kind in NETWORKS:
-        return {"name": name, "stored": stored, "network": _network(record, where, old)}
+        return {**draft, "network": _network(record, where, origin)}
     if kind not in LAYERS:
         raise damaged(where, "a layer that is on the list", kind)
-    return {
-        "name": name,
-        "stored": stored,
-        "class": kind,
-        "options": _options(kind, _dict(record.get("config", {}), where), where, old),
-    }
+    options = _options(kind, _dict(record.get("config", {}), where), where, origin.old)
+    return {**draft, "class": kind, "options": options}
 
 
 def _options(kind: str, config: Record, where: str, old: bool) -> Record:
@@ -301,7 +378,7 @@ class _Graph:
     calls: dict[str, list[Record]]  # by stored name
 
 
-def _graph(record: Record, where: str, old: bool) -> Record:
+def _graph(record: Record, where: str, origin: _Origin) -> Record:
     inside = records(record, where)
     names = _names(inside, where, unique=True)
     by_name = {stored_name(one): one for one in inside}
@@ -311,7 +388,7 @@ def _graph(record: Record, where: str, old: bool) -> Record:
     ends = {key: _ends(graph, _config(record).get(f"{key}_layers")) for key in ("input", "output")}
     _number_from_zero(graph, ends)
     order = _sorted_calls(graph)
-    layers = [draft for stored in by_name for draft in _drafts(graph, stored, old)]
+    layers = [draft for stored in by_name for draft in _drafts(graph, stored, origin)]
     return {
         "kind": "functional",
         "layers": layers,
@@ -321,7 +398,7 @@ def _graph(record: Record, where: str, old: bool) -> Record:
     }
 
 
-def _drafts(graph: _Graph, stored: str, old: bool) -> list[Record]:
+def _drafts(graph: _Graph, stored: str, origin: _Origin) -> list[Record]:
     record, name = graph.records[stored], graph.names[stored]
     calls = graph.calls[stored]
     if calls and "operation" in calls[0]:
@@ -336,7 +413,7 @@ def _drafts(graph: _Graph, stored: str, old: bool) -> list[Record]:
         ]
     if _is_call(record):
         return []
-    return [_layer(record, name, f"{graph.where}/{name}", old)]
+    return [_layer(record, name, f"{graph.where}/{name}", origin)]
 
 
 def _is_call(record: Record) -> bool:
@@ -443,6 +520,8 @@ def _tensors(graph: _Graph, value: Any) -> Any:
 
 def _layer_call(record: Record, args: list[Any], kwargs: Record, where: str) -> Record:
     kwargs = dict(kwargs)
+    if class_name(record) in QUERIED:
+        args = [_queried(args, kwargs, where), *args[3:]]
     inputs = args[0] if args else kwargs.pop("inputs", None)
     rest = [value for value in args[1:] if value is not None]
     if len(rest) == 1 and isinstance(rest[0], bool):
@@ -457,6 +536,19 @@ def _layer_call(record: Record, args: list[Any], kwargs: Record, where: str) -> 
         inputs = inputs[0]
     call = {"inputs": inputs}
     return call if training is None else {**call, "training": training}
+
+
+def _queried(args: list[Any], kwargs: Record, where: str) -> list[Any]:
+    """Take query, value and key, if there is one, out of a call."""
+    names = ("query", "value", "key")
+    given = dict(zip(names, args, strict=False))
+    given |= {name: kwargs.pop(name) for name in names if name in kwargs}
+    for name in ("use_causal_mask", "return_attention_scores"):
+        if kwargs.get(name) is False:
+            kwargs.pop(name)
+    if given.get("query") is None or given.get("value") is None:
+        raise damaged(where, "a query and a value", "one of them at most")
+    return [given[name] for name in names if given.get(name) is not None]
 
 
 def _empty(value: Any) -> bool:
@@ -483,25 +575,97 @@ def called_function(record: Record) -> tuple[str, bool]:
     """The function of TensorFlow that a record of Keras 2 calls, and whether it is on the list."""
     config = _config(record)
     if written_class(record) == "TensorFlowOpLayer":
-        node = config.get("node_def")
-        try:
-            kind = json.loads(node)["op"] if isinstance(node, str) else None
-        except (ValueError, TypeError, KeyError, RecursionError):
-            kind = None
+        kind = _node(record).get("op")
         return str(kind), isinstance(kind, str) and kind in TENSORFLOW_NODES
     function = config.get("function")
     return str(function), isinstance(function, str) and function in TENSORFLOW
 
 
+def _node(record: Record) -> Record:
+    """The node of a graph in a `TensorFlowOpLayer`, empty if it cannot be read."""
+    node = _config(record).get("node_def")
+    if isinstance(node, str):
+        try:
+            node = json.loads(node)
+        except (ValueError, RecursionError):
+            return {}
+    return node if isinstance(node, dict) else {}
+
+
 def _tensorflow_node(record: Record, args: list[Any], where: str) -> Record:
+    node, rule = _node(record), TENSORFLOW_NODES[called_function(record)[0]]
+    inputs = _node_inputs(record, args, where)
+    attributes = _dict(node.get("attr") or {}, where)
+    for name in rule.required:
+        _drop(rule.required, name, _attribute(attributes, name), where)
+    places = {place + len(inputs) * (place < 0): name for place, name in rule.inputs.items()}
+    options = {name: inputs[place] for place, name in places.items() if place < len(inputs)}
+    if any(_references(list(options.values()))):
+        raise damaged(where, "constants beside the tensors", "tensors")
+    options |= {key: _attribute(attributes, name) for name, key in rule.attributes.items()}
+    operands = [one for place, one in enumerate(inputs) if place not in places]
+    if rule.operation == "getitem":
+        options = {"key": _slices(options, where)}
+    return _as_call(rule.operation, operands, {**rule.fixed, **options}, where)
+
+
+def _node_inputs(record: Record, args: list[Any], where: str) -> list[Any]:
     # The inputs are the tensors of the call, with the constants put in between.
-    operands = args[0] if args and isinstance(args[0], list) else list(args)
+    inputs = list(args[0]) if args and isinstance(args[0], list) else list(args)
     constants = _dict(_config(record).get("constants") or {}, where)
-    for place in sorted(constants):
-        if place not in ("0", "1"):
-            raise damaged(where, "constants of two operands", place)
-        operands.insert(int(place), constants[place])
-    return _as_call(TENSORFLOW_NODES[called_function(record)[0]], operands, {}, where)
+    places = sorted(int(place) for place in constants if re.fullmatch("0|[1-9][0-9]{0,2}", place))
+    if len(places) != len(constants):
+        raise damaged(where, "constants by their place", "others")
+    for place in places:
+        inputs.insert(place, constants[str(place)])
+    return inputs
+
+
+def _attribute(attributes: Record, name: str) -> Any:
+    """Read an attribute as the JSON of a protocol buffer has it: {"i": "3"}, {"b": true}, ..."""
+    value = attributes.get(name)
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    kind, found = next(iter(value.items()))
+    if kind == "list" and isinstance(found, dict):
+        found = found.get("i") or None
+        return [_whole(one) for one in found] if isinstance(found, list) else None
+    if kind == "s" and isinstance(found, str):
+        return {"TkhXQw==": "NHWC"}.get(found, found)  # base64
+    if kind == "type":
+        return _TENSORFLOW_TYPES.get(str(found), found)
+    return _whole(found) if kind == "i" else found
+
+
+def _whole(value: Any) -> Any:
+    # Protocol buffers write whole numbers of 64 bits as texts.
+    return int(value) if isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value) else value
+
+
+def _slices(options: Record, where: str) -> list[Any]:
+    """Put the slices of a StridedSlice, whose masks have a bit for each, as Python does."""
+    ends = [options.get(name) for name in ("begin", "end", "strides")]
+    masks = {key: value or 0 for key, value in options.items() if key.endswith("_mask")}
+    listed = [one for one in ends if isinstance(one, list)]
+    if len(listed) != 3 or len({len(one) for one in listed}) != 1:
+        raise damaged(where, "begin, end and strides of equal length", "others")
+    if any(type(one) is not int for one in [*masks.values(), *itertools.chain(*listed)]):
+        raise damaged(where, "whole numbers for slices", "others")
+    return [
+        _masked_slice({name: mask >> k & 1 for name, mask in masks.items()}, *one)
+        for k, one in enumerate(zip(*listed, strict=True))
+    ]
+
+
+def _masked_slice(masked: dict[str, int], begin: int, end: int, stride: int) -> Any:
+    if masked["ellipsis_mask"]:
+        return "..."
+    if masked["new_axis_mask"]:
+        return None
+    if masked["shrink_axis_mask"]:
+        return begin
+    start = None if masked["begin_mask"] else begin
+    return {"slice": [start, None if masked["end_mask"] else end, stride]}
 
 
 def _tensorflow(record: Record, args: list[Any], kwargs: Record, where: str) -> Record:

@@ -180,7 +180,8 @@ ACTIVATION_LAYERS = frozenset({"ReLU", "LeakyReLU", "ELU", "Softmax"})
 _INITIALISERS = """zeros zero ones one constant randomnormal normal randomuniform uniform
     truncatednormal variancescaling orthogonal identity glorotnormal glorotuniform henormal
     heuniform lecunnormal lecununiform orthogonalinitializer identityinitializer"""
-_REGULARISERS = "l1 l2 l1l2 orthogonalregularizer"
+_REGULARISERS = """l1 l2 l1l2 orthogonalregularizer
+    l1l2regularizer weightregularizer activityregularizer eigenvalueregularizer"""
 _CONSTRAINTS = "maxnorm nonneg unitnorm minmaxnorm"
 # Named in a file, checked and left out: weights come from the file, and nothing is trained.
 DROPPED_REFERENCES = {
@@ -496,6 +497,28 @@ LAYERS: dict[str, LayerRule] = {
         },
         zeroed=("embeddings_initializer",),
     ),
+    "MultiHeadAttention": LayerRule(
+        {
+            "num_heads": whole(1, 4096),
+            "key_dim": _COUNT,
+            "value_dim": optional(_COUNT),
+            "dropout": _RATE,
+            "use_bias": flag,
+            "output_shape": optional(either(_COUNT, several(_COUNT, 1, 4))),
+            "attention_axes": optional(_AXES),
+            "seed": _SEED,
+        },
+        ("num_heads", "key_dim"),
+        {
+            "use_gate": _NO,
+            "sliding_window": only(None),
+            **dict.fromkeys(
+                words("query_shape key_shape value_shape softmax_robust_masking flash_attention"),
+                anything,
+            ),
+        },
+        zeroed=("kernel_initializer",),
+    ),
     "Flatten": LayerRule({"data_format": _FORMAT}),
     "Reshape": LayerRule({"target_shape": several(whole(-1, 10**9), 0, 6)}, ("target_shape",)),
     "Permute": LayerRule({"dims": several(whole(1, 6), 1, 6)}, ("dims",)),
@@ -607,17 +630,21 @@ OTHER_LAYERS = frozenset(
     CuDNNLSTM CuDNNGRU LSTMCell GRUCell SimpleRNNCell StackedRNNCells Conv3D Conv3DTranspose
     Conv1DTranspose SeparableConv1D DepthwiseConv1D MaxPooling3D AveragePooling3D
     GlobalAveragePooling3D GlobalMaxPooling3D ZeroPadding3D Cropping1D Cropping3D UpSampling3D
-    Attention AdditiveAttention MultiHeadAttention GroupQueryAttention GroupedQueryAttention
+    Attention AdditiveAttention GroupQueryAttention GroupedQueryAttention
     EinsumDense Masking SpatialDropout3D SpectralNormalization LocallyConnected1D
     LocallyConnected2D MaxoutDense Highway CategoryEncoding Discretization Hashing
     HashedCrossing RandomHeight RandomWidth RandomErasing RandomInvert RandomPosterization
     RandomGaussianBlur RandomPerspective RandomElasticTransform MixUp CutMix RandAugment
     AugMix AutoContrast Equalization Solarization MaxNumBoundingBoxes MelSpectrogram
-    STFTSpectrogram ReversibleEmbedding""")
+    STFTSpectrogram ReversibleEmbedding Convolution1D AtrousConvolution1D Convolution3D
+    Deconvolution2D ParametricSoftplus SReLU""")
 )
 
+# Called with a query, a value and perhaps a key, one after the other.
+QUERIED = frozenset({"MultiHeadAttention"})
 ONE_INPUT = frozenset(LAYERS) - {
-    *words("Add Subtract Multiply Average Maximum Minimum Concatenate Dot CustomScaleLayer")
+    *QUERIED,
+    *words("Add Subtract Multiply Average Maximum Minimum Concatenate Dot CustomScaleLayer"),
 }
 
 
@@ -843,28 +870,94 @@ TENSORFLOW: dict[str, TensorFlowRule] = {
     },
 }
 
-# Arithmetic as TensorFlow 2.0 to 2.3 kept it, by the name of the node.
-TENSORFLOW_NODES = {
-    "Add": "add",
-    "AddV2": "add",
-    "Sub": "subtract",
-    "Mul": "multiply",
-    "RealDiv": "divide",
-    "Maximum": "maximum",
-    "Minimum": "minimum",
-    "Pow": "power",
-    "Relu": "relu",
-    "Relu6": "relu6",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Softmax": "softmax",
-    "Elu": "elu",
-    "Selu": "selu",
-    "Softplus": "softplus",
-    "Sqrt": "sqrt",
-    "Square": "square",
-    "Abs": "absolute",
-    "Exp": "exp",
-    "Neg": "negative",
-    "Identity": "identity",
+
+@dataclass(frozen=True)
+class NodeRule:
+    """How a node of a graph, which TensorFlow 2.0 to 2.3 kept for arithmetic, is said here.
+
+    Attributes
+    ----------
+    operation : str
+    inputs : mapping of int to str
+        Inputs that are options, by their place; all others are operands.
+    attributes : mapping of str to str
+        Attributes that are options, and their name there.
+    fixed : mapping of str to object
+        Options that the node implies.
+    required : mapping of str to Check
+        Attributes that have to have one value, because the operation has no such option.
+    """
+
+    operation: str
+    inputs: dict[int, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
+    required: dict[str, Check] = field(default_factory=dict)
+
+
+def _resized(interpolation: str) -> NodeRule:
+    return NodeRule(
+        "resize",
+        {1: "size"},
+        fixed={"interpolation": interpolation, "data_format": "channels_last"},
+        required={"half_pixel_centers": only(True), "align_corners": only(None, False)},
+    )
+
+
+_MASKS = [f"{name}_mask" for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")]
+TENSORFLOW_NODES: dict[str, NodeRule] = {
+    **{
+        name: NodeRule(operation)
+        for operation, names in {
+            "add": "Add AddV2",
+            "subtract": "Sub",
+            "multiply": "Mul",
+            "divide": "RealDiv",
+            "power": "Pow",
+            "maximum": "Maximum",
+            "minimum": "Minimum",
+            "relu": "Relu",
+            "relu6": "Relu6",
+            "sigmoid": "Sigmoid",
+            "tanh": "Tanh",
+            "softmax": "Softmax",
+            "log_softmax": "LogSoftmax",
+            "elu": "Elu",
+            "selu": "Selu",
+            "softplus": "Softplus",
+            "softsign": "Softsign",
+            "sqrt": "Sqrt",
+            "rsqrt": "Rsqrt",
+            "square": "Square",
+            "absolute": "Abs",
+            "exp": "Exp",
+            "log": "Log",
+            "negative": "Neg",
+            "identity": "Identity",
+        }.items()
+        for name in names.split()
+    },
+    **{
+        name: NodeRule(name.lower(), {1: "axis"}, {"keep_dims": "keepdims"})
+        for name in ("Mean", "Sum", "Max", "Min")
+    },
+    "LeakyRelu": NodeRule("leaky_relu", attributes={"alpha": "negative_slope"}),
+    "BiasAdd": NodeRule("add", required={"data_format": only(None, "NHWC")}),
+    "Cast": NodeRule("cast", attributes={"DstT": "dtype"}),
+    "Reshape": NodeRule("reshape", {1: "newshape"}),
+    "Transpose": NodeRule("transpose", {1: "axes"}),
+    "ExpandDims": NodeRule("expand_dims", {1: "axis"}),
+    "Squeeze": NodeRule("squeeze", attributes={"squeeze_dims": "axis"}),
+    "ReverseV2": NodeRule("flip", {1: "axis"}),
+    "ConcatV2": NodeRule("concatenate", {-1: "axis"}),
+    "Pack": NodeRule("stack", attributes={"axis": "axis"}),
+    "Split": NodeRule("split", {0: "axis"}, {"num_split": "indices_or_sections"}),
+    "Pad": NodeRule("pad", {1: "pad_width"}),
+    "ResizeBilinear": _resized("bilinear"),
+    "ResizeNearestNeighbor": _resized("nearest"),
+    "StridedSlice": NodeRule(
+        "getitem",
+        {1: "begin", 2: "end", 3: "strides"},
+        dict(zip(_MASKS, _MASKS, strict=True)),
+    ),
 }

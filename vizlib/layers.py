@@ -19,6 +19,8 @@ _MERGES = {
     *("Add", "Concatenate", "Multiply", "Average", "Maximum", "Minimum", "Subtract"),
     "Where",
 }
+# The projections inside attention, of three axes too: places, heads and channels.
+_NOT_MAPS = {"EinsumDense"}
 
 _PLAIN = (int, float, str, bool, type(None))
 _WITHOUT_EFFECT = ("name", "dtype", "trainable", "initializer", "regularizer", "constraint", "seed")
@@ -52,7 +54,7 @@ class LayerInfo:
     @property
     def is_maps(self) -> bool:
         """Whether the output is a stack of maps."""
-        return len(self.shape) == 3
+        return len(self.shape) == 3 and self.kind not in _NOT_MAPS
 
     @property
     def channels(self) -> int:

@@ -27,7 +27,7 @@ from vizlib.budgets import (
     MAX_PARAMETERS,
 )
 from vizlib.errors import ModelLoadError, VizlibError
-from vizlib.layer_rules import LAYERS, words
+from vizlib.layer_rules import LAYERS, QUERIED, words
 from vizlib.model_files import StoredModel
 from vizlib.vetting import Json, vet
 from vizlib.work import Call, Shape, held_between, multiplications
@@ -178,29 +178,43 @@ def _operands_of(call: Json, made: dict[tuple[str, int], Any]) -> list[Any]:
 
 def build(architecture: Json) -> keras.Model:
     """The model of a vetted architecture, its weights not set yet."""
+    return _build(architecture, {})
+
+
+_Shared = dict[int, Any]  # layers that several networks have, by their number
+
+
+def _build(architecture: Json, shared: _Shared) -> keras.Model:
     if architecture["kind"] == "sequential":
-        layers = [_built(layer) for layer in architecture["layers"]]
+        layers = [_built(layer, shared) for layer in architecture["layers"]]
         return keras.Sequential(layers, name=architecture["name"])
     made = {
         (layer["name"], 0): _new_input(layer)
         for layer in architecture["layers"]
         if layer.get("class") == "InputLayer"
     }
-    _make_calls(architecture, made)
+    _make_calls(architecture, made, shared)
     inputs, outputs = (_fetch(architecture[key], made) for key in ("inputs", "outputs"))
     return keras.Model(inputs, outputs, name=architecture["name"])
 
 
-def _built(layer: Json) -> Any:
-    if "network" not in layer:
-        return _new_layer(layer, layer["name"])
-    return build({**layer["network"], "name": layer["name"]})
+def _built(layer: Json, shared: _Shared) -> Any:
+    number = layer.get("shared")
+    if number in shared:
+        return shared[number]
+    if "network" in layer:
+        made = _build({**layer["network"], "name": layer["name"]}, shared)
+    else:
+        made = _new_layer(layer, layer["name"])
+    if number is not None:
+        shared[number] = made
+    return made
 
 
-def _make_calls(network: Json, made: dict[tuple[str, int], Any]) -> None:
+def _make_calls(network: Json, made: dict[tuple[str, int], Any], shared: _Shared) -> None:
     records = {layer["name"]: layer for layer in network["layers"]}
     layers = {
-        name: _built(record)
+        name: _built(record, shared)
         for name, record in records.items()
         if "operation" not in record and record.get("class") != "InputLayer"
     }
@@ -225,7 +239,13 @@ def _called(
         _name_operation(result, record["name"])
         return result
     options = {"training": call["training"]} if "training" in call else {}
-    return layers[record["name"]](_fetch(call["inputs"], made), **options)
+    return _applied(layers[record["name"]], record, _fetch(call["inputs"], made), options)
+
+
+def _applied(layer: Any, record: Json, tensors: Any, options: Json) -> Any:
+    if record.get("class") in QUERIED:
+        return layer(*tensors, **options)
+    return layer(tensors, **options)
 
 
 def _name_operation(result: Any, name: str) -> None:
@@ -289,7 +309,7 @@ class _Ruler:
     """Calls every layer on tensors without values."""
 
     measured: Measured = field(default_factory=Measured)
-    layers: dict[tuple[int, str], Any] = field(default_factory=dict)
+    layers: dict[int | tuple[int, str], Any] = field(default_factory=dict)
 
     def run(self, network: Json) -> None:
         inputs = [
@@ -336,11 +356,11 @@ class _Ruler:
     def _layer(self, network: Json, layer: Json, tensors: Any, options: Json) -> list[Any]:
         if "network" in layer:
             return self._network(layer["network"], keras.tree.flatten(tensors))
-        key = (id(network), layer["name"])
+        key = layer.get("shared", (id(network), layer["name"]))
         new = key not in self.layers
         if new:
             self.layers[key] = _new_layer(layer, layer["name"])
-        outputs = self.layers[key](tensors, **options)
+        outputs = _applied(self.layers[key], layer, tensors, options)
         if new:
             self._count(layer, self.layers[key])
         return self._worked(layer, keras.tree.flatten(tensors), outputs, self.layers[key])
@@ -471,19 +491,25 @@ def _by_path(model: keras.Model, stored: StoredModel) -> _Match:
     left = stored_paths(stored)
     matches: _Match = []
     missing: list[str] = []
-    for path, variable in _paths(model, ""):
+    for path, variable in _paths(model, "", set()):
         found = next((one for one in _spellings(path) if one in left), None)
         if found is None:
             missing.append(path)
         else:
             matches.append((variable, left.pop(found), found))
-    _refuse_unmatched(missing, list(left))
+    if missing:
+        raise ModelLoadError(
+            f"Expected weights for {_some(missing)}, as the architecture has it. Received none in "
+            "the file. Where several nested models share a layer, Keras stores its weights once "
+            "and does not always say which layers are one: model.save('model.h5') stores all."
+        )
+    _refuse_unmatched([], list(left))
     return matches
 
 
 def weight_paths(model: keras.Model) -> dict[str, Any]:
     """Every variable of a network by the path that a file of Keras 3 has it under."""
-    return dict(_paths(model, ""))
+    return dict(_paths(model, "", set()))
 
 
 def stored_paths(stored: StoredModel) -> dict[str, np.ndarray]:
@@ -499,21 +525,38 @@ def _is_weight(path: str) -> bool:
     )
 
 
-def _spellings(path: str) -> tuple[str, str]:
-    return path, re.sub(r"(^|/)layers/", r"\1_layer_checkpoint_dependencies/", path)
+def _spellings(path: str) -> tuple[str, ...]:
+    # Before Keras 3, the parts of a layer were stored by the names that nobody else uses.
+    parts = re.sub(r"/(query|key|value|output)_dense/", r"/_\1_dense/", path)
+    old = re.sub(r"(^|/)layers/", r"\1_layer_checkpoint_dependencies/", parts)
+    return path, parts, old
 
 
-def _paths(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
+def _paths(model: keras.Model, prefix: str, visited: set[Any]) -> Iterator[tuple[str, Any]]:
+    # Keras writes what stands in several places once, where it comes to it first.
     counts: dict[str, int] = {}
     for layer in model.layers:
         name = _snake_case(type(layer).__name__)
         count = counts[name] = counts.get(name, -1) + 1
         path = f"{prefix}layers/{name}" + (f"_{count}" if count else "")
+        if layer in visited:
+            continue
+        visited.add(layer)
         if _is_network(layer):
-            yield from _paths(layer, f"{path}/")
+            yield from _paths(layer, f"{path}/", visited)
         else:
-            for k, variable in enumerate(_variables(layer)):
-                yield f"{path}/vars/{k}", variable
+            parts = _parts(layer) or {"": layer}
+            for part, owner in parts.items():
+                for k, variable in enumerate(_variables(owner)):
+                    yield f"{path}{part and '/'}{part}/vars/{k}", variable
+
+
+def _parts(layer: Any) -> dict[str, keras.Layer]:
+    """The layers inside a layer, by the names that a file of Keras 3 has them under."""
+    if not isinstance(layer, keras.layers.MultiHeadAttention):
+        return {}
+    names = ("query_dense", "key_dense", "value_dense", "output_dense")
+    return {name: getattr(layer, name) for name in names}
 
 
 def _snake_case(name: str) -> str:
@@ -536,10 +579,51 @@ def _by_order(architecture: Json, model: keras.Model, stored: StoredModel) -> _M
     if set(by_name) == {name for name, _ in layers}:
         groups = [(name, by_name[name]) for name, _ in layers]
     matches: _Match = []
+    first = _has_channels_first(architecture)
     for (_, own), (group, names) in zip(layers, groups, strict=True):
-        arrays = [(f"{group}/{name}", stored.weights[f"{group}/{name}"]) for name in names]
-        matches += _within(own, arrays, names)
+        arrays = [
+            (f"{group}/{name}", _present_kernel(name, stored.weights[f"{group}/{name}"], first))
+            for name in names
+        ]
+        matches += _within(own, arrays, [_present_name(name, own) for name in names])
     return matches
+
+
+# conv_W:0, in a graph that knew the name already conv_W_1:0; Theano's names have no number.
+_KERAS_1_NAME = re.compile(
+    r"(?P<layer>.+)_(?P<kind>W|b|gamma|beta|running_mean|running_std)(_\d+)?(?P<output>:0)?"
+)
+
+
+def _present_name(name: str, owners: list[_Own]) -> str:
+    """Put the name of a layer before a slash; what other tools call W may be anything."""
+    found = _KERAS_1_NAME.fullmatch(name)
+    if found is None or found["layer"] not in {own.stored for own in owners}:
+        return name
+    return f"{found['layer']}/{found['kind']}"
+
+
+def _present_kernel(name: str, array: np.ndarray, channels_first: bool) -> np.ndarray:
+    """The kernel of a convolution as Keras keeps it since version 2; anything else as it is."""
+    found = _KERAS_1_NAME.fullmatch(name)
+    if array.ndim != 4 or (found is None and not re.fullmatch(r"param_\d+", name)):
+        return array
+    if found is None or found["output"] is None:
+        raise ModelLoadError(
+            "Expected convolutions that Keras 1 computed with TensorFlow. Received "
+            f"{_some([name])}, as Theano names them, which turns kernels round and fills borders "
+            "in another way. Save the model again with Keras 2 and TensorFlow."
+        )
+    return array.transpose(2, 3, 1, 0) if channels_first and found["kind"] == "W" else array
+
+
+def _has_channels_first(network: Json) -> bool:
+    return any(
+        _has_channels_first(layer["network"])
+        if "network" in layer
+        else layer["options"].get("data_format") == "channels_first"
+        for layer in network["layers"]
+    )
 
 
 def stored_groups(stored: StoredModel) -> list[tuple[str, list[str]]]:
@@ -565,6 +649,10 @@ def _stored_names(network: Json) -> dict[str, tuple[str, Json | None]]:
 
 
 def _owners(layer: Any, stored: str, network: Json | None, path: str) -> Iterator[_Own]:
+    for part in _parts(layer).values():
+        yield from _owners(part, f"{stored}/{part.name}", None, f"{path}/{part.name}")
+    if _parts(layer):
+        return
     if network is None:
         variables = _variables(layer)
         trainable = len(layer.trainable_weights)
@@ -665,7 +753,14 @@ def _misfit(expected: str, received: str) -> ModelLoadError:
 
 
 def _assign(matches: _Match) -> None:
+    assigned: dict[int, np.ndarray] = {}
     for variable, array, name in matches:
+        # Older files hold the weights of a shared layer in each of its places.
+        first = assigned.setdefault(id(variable), array)
+        if first is not array and not np.array_equal(first, array):
+            raise _misfit(
+                "the same weights wherever a layer is shared", f"others in {_some([name])}"
+            )
         if not _fits(variable, array):
             expected = f"weights of the shape {tuple(variable.shape)}"
             raise _misfit(expected, f"{array.shape} in {_some([name])}")

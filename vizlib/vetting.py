@@ -19,6 +19,9 @@ A *layer* is one of::
     {"name": ..., "stored": ..., "network": network}
     {"name": ..., "stored": ..., "operation": "divide", "options": {}}
 
+One layer of either of the first two kinds that stands in several networks, with the same weights in
+all of them, has the same entry ``"shared": number`` wherever it stands.
+
 A *call* ``{"layer": name, "inputs": tensors, "training": bool (optional)}`` feeds a layer of the
 same network; calls stand in an order in which each finds its inputs made. An operation is called
 once and takes a list of tensors and numbers; an `InputLayer` is never called. *Tensors* are
@@ -51,6 +54,7 @@ from vizlib.dialects import (
     written_class,
 )
 from vizlib.errors import ModelLoadError, UnsafeModelError
+from vizlib.keras1 import as_keras_2
 from vizlib.layer_rules import (
     LAYERS,
     NETWORKS,
@@ -58,6 +62,7 @@ from vizlib.layer_rules import (
     OPERATION_CLASSES,
     OPERATIONS,
     OTHER_LAYERS,
+    QUERIED,
     ForeignReference,
     LayerRule,
     OperationRule,
@@ -65,6 +70,7 @@ from vizlib.layer_rules import (
     dtype,
     from_keras,
     numbers,
+    whole,
 )
 
 FORMAT = "vizlib-architecture-1"
@@ -73,6 +79,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _STORED_LENGTH = 300
 _MOST_LISTED = 200
 _LARGEST_INDEX = 1000
+_SHARED = whole(0, MAX_LAYERS)
 _AWAY = ("compile_config", "training_config", "build_config", "optimizer_weights")
 
 Json = dict[str, Any]
@@ -108,6 +115,7 @@ def _vet(config: Any) -> Json:
     config = {key: value for key, value in config.items() if key not in _AWAY}
     _check_json(config)
     if config.get("format") != FORMAT:
+        config = as_keras_2(config)
         _refuse_other_objects(config)
         _refuse_foreign(config)
         config = convert(config)
@@ -245,6 +253,7 @@ def _shown(name: Any) -> str:
 @dataclass
 class _Count:
     layers: int = 0
+    shared: dict[int, Json] = field(default_factory=dict)
 
 
 def _check_size(layers: int, depth: int, where: str) -> None:
@@ -284,6 +293,9 @@ def _check_layers(network: Json, where: str) -> None:
     names = [layer["name"] for layer in network["layers"]]
     if len(set(names)) != len(names):
         raise damaged(where, "layers of different names", "one name twice")
+    shared = [layer["shared"] for layer in network["layers"] if "shared" in layer]
+    if len(set(shared)) != len(shared):
+        raise damaged(where, "every layer once", "one layer twice")
     later = network["layers"][1:] if network["kind"] == "sequential" else []
     if not names or any(layer.get("class") == "InputLayer" for layer in later):
         raise damaged(where, "layers after one input", ", ".join(names[:5]))
@@ -316,6 +328,19 @@ def _list(value: Any, where: str) -> list[Any]:
 
 
 def _layer(draft: Any, parent: str, count: _Count, depth: int) -> Json:
+    layer = _unshared_layer(draft, parent, count, depth)
+    if "shared" not in draft:
+        return layer
+    where = f"{parent}/{layer['name']}"
+    number = _option(_SHARED, draft["shared"], f"shared of {where}")
+    if "operation" in layer or layer.get("class") == "InputLayer":
+        raise damaged(where, "a layer, as it is in several networks", "an input or an operation")
+    if count.shared.setdefault(number, layer) != layer:
+        raise damaged(where, "the same layer in all networks that share it", "another one")
+    return {**layer, "shared": number}
+
+
+def _unshared_layer(draft: Any, parent: str, count: _Count, depth: int) -> Json:
     if not isinstance(draft, dict):
         raise damaged(parent, "records of layers", draft)
     kinds = {"class", "operation", "network"} & set(draft)
@@ -324,7 +349,7 @@ def _layer(draft: Any, parent: str, count: _Count, depth: int) -> Json:
     kind = kinds.pop()
     where = f"{parent}/{tidy(str(draft.get('name')))}"
     needed = {"name", kind} | (set() if kind == "network" else {"options"})
-    _check_keys(draft, needed, {"stored"}, where)
+    _check_keys(draft, needed, {"stored", "shared"}, where)
     if kind == "network":
         inner = draft["network"]
         if not isinstance(inner, dict):
@@ -412,7 +437,14 @@ def _inputs(value: Any, layer: Json, made: dict[str, int], where: str) -> Any:
     tensors = _tensors(value, made, where)
     if layer.get("class") in ONE_INPUT and "tensor" not in tensors:
         raise damaged(where, "one tensor", "several")
+    if layer.get("class") in QUERIED and not _are_few(tensors):
+        raise damaged(where, "a query, a value and perhaps a key", "something else")
     return tensors
+
+
+def _are_few(tensors: Any) -> bool:
+    plain = isinstance(tensors, list) and all("tensor" in one for one in tensors)
+    return plain and len(tensors) in (2, 3)
 
 
 def _operands(value: Any, rule: OperationRule, made: dict[str, int], where: str) -> list[Any]:

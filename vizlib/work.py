@@ -44,7 +44,7 @@ def multiplications(call: Call) -> int:
 
 def held_between(call: Call) -> int:
     """Count the numbers that a call holds beside its inputs and outputs."""
-    return _between_resizing(call) if call.kind in _RESIZED else 0
+    return _BETWEEN[call.kind](call) if call.kind in _BETWEEN else 0
 
 
 def _once(call: Call) -> int:
@@ -102,6 +102,23 @@ def _dot(call: Call) -> int:
     return math.prod(a) * math.prod(b) // max(a[0] * summed, 1)
 
 
+def _attention(call: Call) -> int:
+    """Three projections and one back, and the scores made and used."""
+    options, places = call.options, max(math.prod(shape[:-1]) for shape in call.inputs)
+    width = options["key_dim"] + (options.get("value_dim") or options["key_dim"])
+    return _attention_scores(call) * width + places * sum(map(math.prod, call.kernels))
+
+
+def _attention_scores(call: Call) -> int:
+    """How much each place looks at each other one, for every head."""
+    query, value = call.inputs[:2]
+    given = call.options.get("attention_axes")
+    axes = (
+        range(1, len(value) - 1) if given is None else [given] if isinstance(given, int) else given
+    )
+    return call.options["num_heads"] * math.prod(query[:-1]) * math.prod(value[k] for k in axes)
+
+
 _REACHES = {
     **dict.fromkeys(("nearest", "bilinear", "area"), 1),
     **dict.fromkeys(("bicubic", "mitchellcubic", "gaussian"), 2),
@@ -156,6 +173,11 @@ _WORK: dict[str, Callable[[Call], int]] = {
     **{f"Adaptive{name}Pooling2D": _adaptive for name in ("Max", "Average")},
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merged),
     **dict.fromkeys(_RESIZED, _resized),
+    "MultiHeadAttention": _attention,
     "matmul": _matmul,
     "Dot": _dot,
+}
+_BETWEEN: dict[str, Callable[[Call], int]] = {
+    **dict.fromkeys(_RESIZED, _between_resizing),
+    "MultiHeadAttention": _attention_scores,
 }

@@ -70,6 +70,27 @@ def shared_base():
     return keras.Model([a, b], L.Dense(1, "sigmoid")(L.Flatten()(merged)))
 
 
+def shared_layers():
+    """A convolution that two nested models have in common."""
+    shared = L.Conv2D(3, 3, padding="same", name="shared")
+    a, b = keras.Input((12, 12, 3)), keras.Input((9, 9, 3))
+    left = keras.Model(a, L.GlobalMaxPooling2D()(shared(a)), name="left")
+    right = keras.Model(b, L.GlobalAveragePooling2D()(shared(L.Conv2D(3, 1)(b))), name="right")
+    x, y = keras.Input((12, 12, 3), name="large"), keras.Input((9, 9, 3), name="small")
+    return keras.Model([x, y], L.Dense(2)(L.Concatenate()([left(x), right(y)])))
+
+
+def attention():
+    inputs = keras.Input((12, 12, 3))
+    x = L.Conv2D(8, 4, strides=4, activation="relu")(L.Rescaling(1 / 255)(inputs))
+    x = L.Reshape((9, 8))(x)
+    y = L.LayerNormalization(epsilon=1e-6)(x)
+    x = L.Add()([x, L.MultiHeadAttention(2, 4, dropout=0.1)(y, y)])
+    x = L.MultiHeadAttention(3, 4, value_dim=5, use_bias=False)(x, value=y, key=x)
+    x = L.MultiHeadAttention(2, 3, output_shape=6)(x, y, use_causal_mask=False)
+    return keras.Model(inputs, L.Dense(2, "softmax")(L.GlobalAveragePooling1D()(x)))
+
+
 def divided():
     inputs = keras.Input((12, 12, 3))
     x = 1.0 - (inputs / 255.0 - 0.5) * 2.0
@@ -184,6 +205,8 @@ MODELS = {
     "nested_functional": (nested_functional, ".h5 .keras"),
     "siamese": (siamese, ".h5"),
     "shared_base": (shared_base, ".h5"),
+    "shared_layers": (shared_layers, ".h5"),
+    "attention": (attention, ".h5 .keras"),
     "divided": (divided, ".h5 .keras"),
     "caffe": (caffe, ".h5"),
     "tf_mode": (tf_mode, ".h5"),
