@@ -24,7 +24,6 @@ DRAW = {
     "several": several_channels.show,
     "channel": one_channel.show,
     "layer": whole_layer.show,
-    "class": one_class.show,
 }
 
 
@@ -47,8 +46,15 @@ def show() -> None:
         label_visibility="collapsed",
     )
     links.keep("view", view)
-    layer = choose_layer(chosen.convnet) if view != "class" else None
-    DRAW[view](chosen, layer, making.choose(chosen.convnet))
+    if view == "class":
+        one_class.show(chosen, making.choose(chosen.convnet))
+        return
+    left, right = st.columns(2)
+    with left:
+        layer = choose_layer(chosen.convnet)
+    with right:
+        made = making.choose(chosen.convnet)
+    DRAW[view](chosen, layer, made)
 
 
 def choose_layer(convnet: vizlib.ConvNet) -> vizlib.LayerInfo:

@@ -88,10 +88,8 @@ def show_ascent(trace: np.ndarray, diagnosis: str | None, title: str) -> None:
     """Draw how an objective ``(steps,)`` rose, and say so where it did not."""
     if diagnosis:
         st.warning(diagnosis, icon=":material/warning:")
-    st.caption(
-        f"{title}: {trace[0]:.4g} at the start, {trace[-1]:.4g} after {len(trace)} steps. Below "
-        "zero: before the activation, which was silent."
-    )
+    title = as_written(title)
+    st.caption(f"{title}: {trace[0]:.4g} at the start, {trace[-1]:.4g} after {len(trace)} steps.")
     st.line_chart(
         {"step": range(1, len(trace) + 1), "objective": trace},
         x="step",
@@ -99,6 +97,13 @@ def show_ascent(trace: np.ndarray, diagnosis: str | None, title: str) -> None:
         height=220,
         alt=f"{title} over {len(trace)} steps",
     )
+
+
+def show_channel_ascent(trace: np.ndarray, diagnosis: str | None, channel: int) -> None:
+    """Draw how the mean of a channel rose."""
+    show_ascent(trace, diagnosis, f"Mean of channel {channel}")
+    if trace.min() < 0:
+        st.caption("Below zero: before the activation, which was silent.")
 
 
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:

@@ -55,7 +55,7 @@ def show_pattern(
         name = controls.file_stem(chosen.convnet.name, layer.name, channel, making.recipe)
         controls.download_png(vizlib.render.to_png(pixels), name, key="channel_png")
     with facts:
-        controls.show_ascent(made.objective[0], made.diagnosis[0], f"Mean of channel {channel}")
+        controls.show_channel_ascent(made.objective[0], made.diagnosis[0], channel)
         if made.diagnosis[0] is None:
             compare(chosen, layer, channel, float(made.objective[0, -1]))
 

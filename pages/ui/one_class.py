@@ -9,7 +9,7 @@ from pages.ui.making import Making
 from pages.ui.wording import as_written
 
 
-def show(chosen: selection.Selection, _layer: None, making: Making) -> None:
+def show(chosen: selection.Selection, making: Making) -> None:
     """Let a class be chosen, and make its picture."""
     convnet = chosen.convnet
     if not convnet.is_classifier:

@@ -251,7 +251,7 @@ def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: 
         )
         index = patterns.channels.index(channel)
         trace, diagnosis = patterns.objective[index], patterns.diagnosis[index]
-        controls.show_ascent(trace, diagnosis, f"Mean of channel {channel}")
+        controls.show_channel_ascent(trace, diagnosis, channel)
     pixels = pictures_of(patterns)[index]
     with picture:
         width, title = min(512, max(256, 3 * pixels.shape[1])), f"Pattern of channel {channel}"

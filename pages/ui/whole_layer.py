@@ -15,12 +15,7 @@ TILE = 96  # pixels of a thumbnail
 def show(chosen: selection.Selection, layer: vizlib.LayerInfo, making: Making) -> None:
     """Show what is there of a layer's atlas, and make the rest when asked."""
     atlas = atlas_of(making.order(chosen.network.key, layer.name, ()), chosen)
-    count = len(atlas.finished)
-    st.caption(
-        f"**{count} of {atlas.channels}** channels are made. What is finished is kept on disk, so "
-        "that it can be stopped and gone on with at any time."
-    )
-    if count < atlas.channels:
+    if len(atlas.finished) < atlas.channels:
         offer(chosen, atlas, making)
     draw(chosen, atlas)
     controls.copy_as_python(scripts.atlas(chosen, layer.name, making.options))
@@ -33,6 +28,7 @@ def offer(chosen: selection.Selection, atlas: vizlib.FilterAtlas, making: Making
     busy = jobs.running(SLOT) and jobs.asked(SLOT, key)
     if not busy and st.button(label, type="primary", icon=":material/play_arrow:"):
         jobs.start(SLOT, jobs.Job(key, title), atlas.fill)
+        st.rerun()
     jobs.show(SLOT)
 
 
@@ -44,6 +40,10 @@ def draw(chosen: selection.Selection, atlas: vizlib.FilterAtlas) -> None:
 
 def sheet(chosen: selection.Selection, atlas: vizlib.FilterAtlas) -> None:
     channels = atlas.finished
+    st.caption(
+        f"**{len(channels)} of {atlas.channels}** channels are made. What is finished is kept on "
+        "disk, so that it can be stopped and gone on with at any time."
+    )
     if not channels:
         return
     tiles = thumbnails((str(atlas.folder), channels), atlas)
@@ -72,8 +72,7 @@ def large(chosen: selection.Selection, atlas: vizlib.FilterAtlas, channel: int) 
         title = f"Pattern of channel {channel} of {atlas.layer}"
         st.image(patterns.images[0], width=384, output_format="PNG", alt=title)
     with facts:
-        title = f"Mean of channel {channel}"
-        controls.show_ascent(patterns.objective[0], patterns.diagnosis[0], title)
+        controls.show_channel_ascent(patterns.objective[0], patterns.diagnosis[0], channel)
     name = controls.file_stem(chosen.convnet.name, atlas.layer, atlas.recipe, "all")
     with st.container(horizontal=True):
         png = thumbnails((str(atlas.folder), atlas.finished), atlas).png

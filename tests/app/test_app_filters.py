@@ -23,10 +23,10 @@ from pages.ui import jobs
 @pytest.fixture
 def filters(dashboard):
     """The page, set to two quick patterns of a small network."""
-    app = dashboard("filters")
+    app = dashboard("filters", recipe="classic")
     app.button_group(key="filter_way").set_value("list").run()
     app.text_input(key="filter_list").set_value("0, 3")
-    app.number_input(key="filter_steps").set_value(2).run()
+    app.number_input(key="filter_steps:classic").set_value(2).run()
     return app
 
 
@@ -46,7 +46,7 @@ def test_patterns_are_those_of_the_library(filters):
     assert shown(filters) == ["channel 0", "channel 3"]
     net = vizlib.load_convnet("cats-vs-dogs")
     layer = filters.selectbox(key="filters_layer:cats-vs-dogs").value
-    expected = vizlib.filter_patterns(net, layer, [0, 3], steps=2, size=32)
+    expected = vizlib.filter_patterns(net, layer, [0, 3], steps=2, size=32, recipe="classic")
     kept = jobs.queue().result(filters.session_state["filter_shown"])
     np.testing.assert_array_equal(kept.images, expected.images)
     assert len(filters.get("download_button")) == 3
@@ -112,7 +112,7 @@ def test_random_channels_depend_on_the_seed(filters):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("filter_seed", 5), ("filter_steps", 3), ("filter_size:cats-vs-dogs", 48)],
+    [("filter_seed", 5), ("filter_steps:classic", 3), ("filter_size:cats-vs-dogs", 48)],
 )
 def test_amounts_change_the_patterns(filters, key, value):
     make(filters)
@@ -144,11 +144,11 @@ def test_one_pattern_large_follows_the_choice(filters):
 
 
 def test_size_too_small_for_the_network_is_told_and_the_pictures_stay(dashboard):
-    app = dashboard("filters", network="squeezenet")
+    app = dashboard("filters", recipe="classic", network="squeezenet")
     app.selectbox(key="filters_layer:squeezenet").set_value("conv1").run()
     app.button_group(key="filter_way").set_value("list").run()
     app.text_input(key="filter_list").set_value("0").run()
-    app.number_input(key="filter_steps").set_value(1).run()
+    app.number_input(key="filter_steps:classic").set_value(1).run()
     make(app)
     before = pictures(app)
     app.selectbox(key="filters_layer:squeezenet").set_value("conv10").run()
@@ -159,7 +159,7 @@ def test_size_too_small_for_the_network_is_told_and_the_pictures_stay(dashboard)
 
 
 def test_more_patterns_than_a_picture_holds_is_told(dashboard):
-    app = dashboard("filters", network="mobilenet-bundled")
+    app = dashboard("filters", recipe="classic", network="mobilenet-bundled")
     key = "filters_layer:mobilenet-bundled"
     app.selectbox(key=key).set_value("conv_pw_13_relu").run()
     app.button_group(key="filter_way").set_value("list").run()
@@ -173,9 +173,9 @@ def test_layer_of_one_channel_needs_no_choice(dashboard, tmp_path):
     nets.seeded()
     image = keras.Input((8, 8, 3))
     model = keras.Model(image, nets.head(nets.conv(1, "single")(image)), name="narrow")
-    app = upload_model(dashboard("filters"), saved(model, tmp_path))
+    app = upload_model(dashboard("filters", recipe="classic"), saved(model, tmp_path))
     assert "This layer has one channel." in captions(app)
-    app.number_input(key="filter_steps").set_value(2).run()
+    app.number_input(key="filter_steps:classic").set_value(2).run()
     make(app)
     assert shown(app) == ["channel 0"]
 
@@ -183,7 +183,7 @@ def test_layer_of_one_channel_needs_no_choice(dashboard, tmp_path):
 def test_cancel_stops_and_keeps_what_was_made(filters):
     make(filters)
     before = pictures(filters)
-    filters.number_input(key="filter_steps").set_value(500)
+    filters.number_input(key="filter_steps:classic").set_value(500)
     filters.number_input(key="filter_size:cats-vs-dogs").set_value(512).run()
     press(filters, "Make patterns")
     wait(filters, lambda _app: jobs._own_jobs()["filters"].done > 0)
@@ -214,11 +214,11 @@ def test_job_survives_other_pages_and_other_networks(filters):
 def test_message_of_an_old_job_goes_when_kept_patterns_are_shown(filters):
     make(filters)
     filters.text_input(key="filter_list").set_value("0-7").run()
-    filters.number_input(key="filter_steps").set_value(500).run()
+    filters.number_input(key="filter_steps:classic").set_value(500).run()
     press(filters, "Make patterns")
     press(filters, "Cancel")
     wait(filters, lambda app: "Cancelled" in sentences(app))
-    filters.number_input(key="filter_steps").set_value(2)
+    filters.number_input(key="filter_steps:classic").set_value(2)
     filters.text_input(key="filter_list").set_value("0, 3").run()
     press(filters, "Make patterns")
     assert "Cancelled" not in sentences(filters)

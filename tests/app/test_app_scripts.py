@@ -60,9 +60,9 @@ def test_the_grid_of_activations(dashboard, run, offered, tmp_path, order):
     assert made(tmp_path) == offered != {}
 
 
-@pytest.mark.parametrize("stitched", [False, True])
-def test_filter_patterns(dashboard, run, offered, tmp_path, stitched):
-    app = dashboard("filters")
+@pytest.mark.parametrize(("stitched", "recipe"), [(False, "classic"), (True, "fourier")])
+def test_filter_patterns(dashboard, run, offered, tmp_path, stitched, recipe):
+    app = dashboard("filters", recipe=recipe)
     app.number_input(key="filter_seed").set_value(3)
     next(n for n in app.number_input if n.label == "Steps").set_value(2)
     next(n for n in app.number_input if n.label == "Side in pixels").set_value(32).run()
