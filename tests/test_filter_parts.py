@@ -94,6 +94,32 @@ def test_grey_waves_stay_grey_steps_of_one_sign():
     assert found.shape == (1, 12, 10, 1)
 
 
+@pytest.mark.parametrize("made", [fourier(), phases(spectra.photo_spectrum)], ids=["f", "p"])
+@pytest.mark.parametrize("shape", [(6, 8, 3), (5, 7, 1), (7, 6, 3)], ids=str)
+def test_the_gradient_of_a_picture_is_the_slope_of_each_parameter(shape, made):
+    rng = np.random.default_rng(0)
+    parameters = np.stack([made.start(np.random.default_rng(i), shape) for i in range(2)])
+    weights = rng.normal(size=(2, *shape)).astype("float32")
+    found = gradient_of(lambda p: tf.reduce_sum(weights * made.picture(p, shape)), parameters)
+    for place in rng.permutation(parameters.size)[:25]:
+        step = np.zeros(parameters.size, "float32")
+        step[place] = 1e-2
+        ends = [
+            float((weights * made.picture(tf.constant(p), shape).numpy()).sum(dtype="float64"))
+            for p in (parameters + sign * step.reshape(parameters.shape) for sign in (1, -1))
+        ]
+        slope = (ends[0] - ends[1]) / 2e-2
+        assert found.ravel()[place] == pytest.approx(slope, rel=0.02, abs=0.05)
+
+
+def gradient_of(function, value):
+    value = tf.constant(value)
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        result = function(value)
+    return tape.gradient(result, value).numpy()
+
+
 # Waves of fixed strength.
 
 
@@ -117,7 +143,7 @@ def test_a_phase_moves_its_wave():
     after = before.copy()
     after[0, 0, 2, 3] += 1
     one, other = (
-        np.asarray(phase_waves(tf.constant(p), spectra.modelled_spectrum, shape))[0, 0]
+        np.asarray(tf.complex(*phase_waves(tf.constant(p), spectra.modelled_spectrum, shape)))[0, 0]
         for p in (before, after)
     )
     turned = np.angle(other * one.conj())

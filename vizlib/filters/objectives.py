@@ -154,7 +154,7 @@ def class_logit(index: int) -> Objective:
     return Objective(None, (index,))
 
 
-def diverse(objective: Objective, count: int = 4, *, diversity: float = 1.0) -> Objective:
+def diverse(objective: Objective, count: int = 4, *, diversity: float = 0.7) -> Objective:
     """Make several pictures that all reach an objective, each in another way.
 
     The pictures' maps at the objective's layer are compared by the cosines of their Gram
