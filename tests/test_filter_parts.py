@@ -1,11 +1,14 @@
 """The parts of the filter recipes: waves, colours, views and steps, against NumPy and Keras."""
 
+import json
+
 import cv2
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from scripts import photo_spectrum
 from vizlib.filters import optimisers, spectra, transforms
 from vizlib.filters.parameterisations import fourier, phase_waves, phases
 
@@ -168,6 +171,32 @@ def test_the_model_is_one_over_frequency_exactly():
     strength = spectra.modelled_spectrum((40, 30, 1))[0]
     flat = strength * np.hypot(np.fft.fftfreq(40)[:, None], np.fft.rfftfreq(30))
     np.testing.assert_allclose(flat[flat > 0], flat.max(), rtol=1e-5)
+
+
+def test_the_script_measures_a_known_spectrum_to_the_colour():
+    """Pictures made with a spectrum have it, in cells that are mirrored and blurred a little."""
+    side, shape = photo_spectrum.SIDE, (photo_spectrum.SIDE, photo_spectrum.SIDE, 3)
+    factors = np.array([0.3, 0.2, 0.1])[:, None, None]
+    strength = factors * spectra.one_over_f(shape)
+    strength[:, 0, 0] = 0
+    starts = [
+        phases(lambda _shape: strength).start(np.random.default_rng(i), shape) for i in range(12)
+    ]
+    made = phases(lambda _shape: strength.astype("float32")).picture(np.stack(starts), shape)
+    measured = [photo_spectrum.magnitudes(photo_spectrum.decorrelated(p)) for p in made.numpy()]
+    table = photo_spectrum.whitened_quarter(np.mean(measured, axis=0))
+    assert table.shape == (3, 33, 33)
+    # Through a window, each wave is a sum of neighbours with random phases: of Rayleigh's mean.
+    inner = table[:, 2:-2, 2:-2] / (factors * np.sqrt(np.pi) / 2)
+    assert side == 128
+    np.testing.assert_allclose(inner.mean(axis=(1, 2)), 1, atol=0.1)
+    assert inner.std() < 0.15
+
+
+def test_the_stored_spectrum_is_the_one_that_is_measured():
+    stored = json.loads(photo_spectrum.FILE.read_text())["whitened"]
+    measured = photo_spectrum.whitened_quarter(photo_spectrum.mean_spectrum())
+    np.testing.assert_allclose(stored, measured, atol=2e-4)
 
 
 def test_the_measured_spectrum_depends_on_cycles_per_pixel_only():

@@ -225,9 +225,15 @@ def test_the_same_noise_and_view_for_all_pictures_but_new_in_each_step(recipe):
 # Every kind of network.
 
 
-@pytest.mark.parametrize("recipe", ["fourier", "maco"])
-@pytest.mark.parametrize("kind", sorted(set(nets.KINDS) - {"uint8_input"}))
-def test_the_objective_rises_in_every_kind_of_network(kind, recipe):
+KINDS = sorted(set(nets.KINDS) - {"uint8_input"})
+TELLING = ["nested", "sequential", "grayscale", "non_square", "mixed_precision", "channels_first"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [*(("fourier", kind) for kind in KINDS), *(("maco", kind) for kind in TELLING)],
+)
+def test_the_objective_rises_in_every_kind_of_network(recipe, kind):
     convnet = nets.open_net(kind)
     name = next(layer.name for layer in convnet.layers if layer.name.split("/")[-1] == "c1")
     patterns = filter_patterns(convnet, name, [2, 0], recipe=recipe, steps=25)

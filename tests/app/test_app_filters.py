@@ -46,7 +46,7 @@ def test_patterns_are_those_of_the_library(filters):
     assert shown(filters) == ["channel 0", "channel 3"]
     net = vizlib.load_convnet("cats-vs-dogs")
     layer = filters.selectbox(key="filters_layer:cats-vs-dogs").value
-    expected = vizlib.filter_patterns(net, layer, [0, 3], steps=2, size=32)
+    expected = vizlib.filter_patterns(net, layer, [0, 3], recipe="classic", steps=2, size=32)
     kept = jobs.queue().result(filters.session_state["filter_shown"])
     np.testing.assert_array_equal(kept.images, expected.images)
     assert len(filters.get("download_button")) == 3
