@@ -213,13 +213,29 @@ def test_every_part_of_a_recipe_matters(option, monkeypatch):
     assert turned_away(one, two) > 0.5
 
 
-@pytest.mark.parametrize("recipe", NEW)
-def test_the_same_noise_and_view_for_all_pictures_but_new_in_each_step(recipe):
-    """A linear net without optimisation would repeat its objective if the view stayed."""
+@pytest.mark.parametrize(
+    ("recipe", "changed", "varies"),
+    [
+        ("fourier", {}, True),
+        ("maco", {}, True),
+        ("maco", {"view": None}, True),
+        ("maco", {"noise": 0.0}, True),
+        ("maco", {"view": None, "noise": 0.0}, False),
+    ],
+    ids=["views", "crops and noise", "noise", "crops", "neither"],
+)
+def test_view_and_noise_are_new_in_each_step_and_the_same_for_all(
+    recipe, changed, varies, monkeypatch
+):
+    """With an optimiser that stands still, nothing else can change what a step starts from."""
+    own = replace(FILTER_RECIPES[recipe], optimiser=adam(0.0), **changed)
+    monkeypatch.setitem(FILTER_RECIPES, "own", own)
     convnet = nets.open_net("functional")
-    trace = filter_patterns(convnet, "c2", [0, 0], recipe=recipe, steps=12).objective
+    trace = filter_patterns(convnet, "c2", [4, 4, 2], recipe="own", steps=9).objective
     assert (trace[0] == trace[1]).all()
-    assert np.diff(trace[0]).min() < 0 or recipe == "fourier"
+    assert len(np.unique(trace[0])) == (9 if varies else 1)
+    other = filter_patterns(convnet, "c2", [4], recipe="own", steps=9, seed=1).objective
+    assert (other != trace[0]).all()
 
 
 # Every kind of network.

@@ -293,6 +293,8 @@ def test_diverse_sets_do_not_know_of_one_another():
         (lambda: goals.neuron("c2", 0, place=(1,)), "row and column"),
         (lambda: goals.neuron("c2", 0, place=(1, 2, 3)), "row and column"),
         (lambda: goals.neuron("c2", 0, place="left"), "row and column"),
+        (lambda: goals.Objective("c2", (0,), place="top"), "row and column"),
+        (lambda: goals.Objective("c2", (0, 1)), "one weight for each channel.*2 channels, 1 wei"),
         (lambda: goals.diverse(goals.channel("c2", 0), 1), "count to be a whole number from 2"),
         (lambda: goals.diverse(goals.channel("c2", 0), 17), "count to be a whole number from 2"),
         (lambda: goals.diverse(goals.channel("c2", 0), diversity=-1), "diversity to be a number"),
