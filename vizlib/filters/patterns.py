@@ -100,7 +100,8 @@ def filter_patterns(
     steps : int, optional
         Steps of gradient ascent; the recipe's own number by default.
     seed : int
-        Same seed, same pictures. A channel's picture does not depend on which others are made.
+        Same seed, same pictures. A channel's picture does not depend on which others are made;
+        on how many are made at once only by rounding, which hundreds of steps can make visible.
     progress : callable, optional
         ``progress(done, total)`` after each step, counted over all channels. Raising cancels.
 

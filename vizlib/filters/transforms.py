@@ -101,7 +101,7 @@ def look(pixels: Any, view: Shown) -> Any:
     """Resample pictures ``(n, h, w, c)``, all alike.
 
     As a product with a sparse matrix, whose gradient is exact; `ImageProjectiveTransformV3` takes
-    several times as long, and only resamples the gradient the other way round.
+    twice as long, and only resamples the gradient the other way round.
     """
     count, height, width, channels = pixels.shape
     size = height * width
