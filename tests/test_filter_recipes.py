@@ -328,6 +328,25 @@ def test_a_sleeping_channel_is_woken_and_a_dead_one_said_to_be_dead():
     assert not (patterns.images[0] == 128).all()
 
 
+@pytest.mark.parametrize("recipe", NEW)
+def test_weights_that_are_not_finite_are_said_to_be(recipe):
+    convnet = kernel_net(np.full((3, 3, 3, 1), np.nan))
+    patterns = filter_patterns(convnet, "c1", [0], recipe=recipe, steps=2)
+    assert "Channel 0 gives numbers that are not finite" in patterns.diagnosis[0]
+    assert (patterns.images == 128).all()
+    assert patterns.transparency is None or (patterns.transparency == 0).all()
+
+
+@pytest.mark.parametrize("recipe", NEW)
+@pytest.mark.parametrize("size", [1, (1, 7), (4, 1), (2, 2)], ids=str)
+def test_the_smallest_pictures_are_pictures(size, recipe):
+    convnet = kernel_net(np.eye(3).reshape(1, 1, 3, 3))
+    patterns = filter_patterns(convnet, "c1", [0], recipe=recipe, size=size, steps=3)
+    assert patterns.images.shape[1:3] == ((size, size) if isinstance(size, int) else size)
+    assert patterns.diagnosis == (None,)
+    assert patterns.transparency is None or np.isfinite(patterns.transparency).all()
+
+
 # Cancelling.
 
 
