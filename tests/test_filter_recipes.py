@@ -213,21 +213,43 @@ def test_every_part_of_a_recipe_matters(option, monkeypatch):
     assert turned_away(one, two) > 0.5
 
 
-@pytest.mark.parametrize("recipe", NEW)
-def test_the_same_noise_and_view_for_all_pictures_but_new_in_each_step(recipe):
-    """A linear net without optimisation would repeat its objective if the view stayed."""
+@pytest.mark.parametrize(
+    ("recipe", "changed", "varies"),
+    [
+        ("fourier", {}, True),
+        ("maco", {}, True),
+        ("maco", {"view": None}, True),
+        ("maco", {"noise": 0.0}, True),
+        ("maco", {"view": None, "noise": 0.0}, False),
+    ],
+    ids=["views", "crops and noise", "noise", "crops", "neither"],
+)
+def test_view_and_noise_are_new_in_each_step_and_the_same_for_all(
+    recipe, changed, varies, monkeypatch
+):
+    """With an optimiser that stands still, nothing else can change what a step starts from."""
+    own = replace(FILTER_RECIPES[recipe], optimiser=adam(0.0), **changed)
+    monkeypatch.setitem(FILTER_RECIPES, "own", own)
     convnet = nets.open_net("functional")
-    trace = filter_patterns(convnet, "c2", [0, 0], recipe=recipe, steps=12).objective
+    trace = filter_patterns(convnet, "c2", [4, 4, 2], recipe="own", steps=9).objective
     assert (trace[0] == trace[1]).all()
-    assert np.diff(trace[0]).min() < 0 or recipe == "fourier"
+    assert len(np.unique(trace[0])) == (9 if varies else 1)
+    other = filter_patterns(convnet, "c2", [4], recipe="own", steps=9, seed=1).objective
+    assert (other != trace[0]).all()
 
 
 # Every kind of network.
 
 
-@pytest.mark.parametrize("recipe", ["fourier", "maco"])
-@pytest.mark.parametrize("kind", sorted(set(nets.KINDS) - {"uint8_input"}))
-def test_the_objective_rises_in_every_kind_of_network(kind, recipe):
+KINDS = sorted(set(nets.KINDS) - {"uint8_input"})
+TELLING = ["nested", "sequential", "grayscale", "non_square", "mixed_precision", "channels_first"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [*(("fourier", kind) for kind in KINDS), *(("maco", kind) for kind in TELLING)],
+)
+def test_the_objective_rises_in_every_kind_of_network(recipe, kind):
     convnet = nets.open_net(kind)
     name = next(layer.name for layer in convnet.layers if layer.name.split("/")[-1] == "c1")
     patterns = filter_patterns(convnet, name, [2, 0], recipe=recipe, steps=25)
@@ -304,6 +326,25 @@ def test_a_sleeping_channel_is_woken_and_a_dead_one_said_to_be_dead():
     assert "Channel 2 never fired in 80 steps" in patterns.diagnosis[2]
     assert (patterns.images[2] == 128).all()
     assert not (patterns.images[0] == 128).all()
+
+
+@pytest.mark.parametrize("recipe", NEW)
+def test_weights_that_are_not_finite_are_said_to_be(recipe):
+    convnet = kernel_net(np.full((3, 3, 3, 1), np.nan))
+    patterns = filter_patterns(convnet, "c1", [0], recipe=recipe, steps=2)
+    assert "Channel 0 gives numbers that are not finite" in patterns.diagnosis[0]
+    assert (patterns.images == 128).all()
+    assert patterns.transparency is None or (patterns.transparency == 0).all()
+
+
+@pytest.mark.parametrize("recipe", NEW)
+@pytest.mark.parametrize("size", [1, (1, 7), (4, 1), (2, 2)], ids=str)
+def test_the_smallest_pictures_are_pictures(size, recipe):
+    convnet = kernel_net(np.eye(3).reshape(1, 1, 3, 3))
+    patterns = filter_patterns(convnet, "c1", [0], recipe=recipe, size=size, steps=3)
+    assert patterns.images.shape[1:3] == ((size, size) if isinstance(size, int) else size)
+    assert patterns.diagnosis == (None,)
+    assert patterns.transparency is None or np.isfinite(patterns.transparency).all()
 
 
 # Cancelling.

@@ -220,12 +220,10 @@ def public_callables() -> Iterator[tuple[str, object]]:
     for public, found in inspect.getmembers(vizlib.render, inspect.isfunction):
         if not public.startswith("_"):
             yield f"render.{public}", found
-    functions = inspect.getmembers(vizlib.faithfulness, callable)
-    yield from (
-        (f"faithfulness.{public}", found)
-        for public, found in functions
-        if public in vizlib.faithfulness.__all__
-    )
+    for folder in ("faithfulness", "objectives"):
+        part = getattr(vizlib, folder)
+        functions = ((public, getattr(part, public)) for public in part.__all__)
+        yield from ((f"{folder}.{public}", found) for public, found in functions if callable(found))
     for public, found in inspect.getmembers(vizlib.ConvNet):
         if not public.startswith("_"):
             yield f"ConvNet.{public}", found

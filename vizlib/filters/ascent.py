@@ -52,7 +52,7 @@ class _Draw(NamedTuple):
     """What is new in each step, the same for all pictures."""
 
     factors: Any
-    view: Shown
+    view: Shown | tuple[()]
     noise: Any  # the seed of the noise, int32 (2,)
 
 
@@ -94,9 +94,9 @@ def _start(recipe: FilterRecipe, shape: Shape, wanted: Wanted, seed: int) -> _St
 def _draw(recipe: FilterRecipe, shape: Shape, seed: int, step: int) -> _Draw:
     # Not the generator of the starts: a channel's number is no number of a step.
     rng = np.random.default_rng((seed, step, 1))
-    matrix = np.eye(3) if recipe.view is None else recipe.view(rng, shape[:2])
+    view = () if recipe.view is None else shown(recipe.view(rng, shape[:2]), shape[:2])
     noise = rng.integers(2**31, size=2, dtype="int32")
-    drawn = _Draw(recipe.optimiser.factors(step), shown(matrix), noise)
+    drawn = _Draw(recipe.optimiser.factors(step), view, noise)
     return tf.nest.map_structure(tf.convert_to_tensor, drawn)
 
 
@@ -146,7 +146,7 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objecti
 
 
 def _view(recipe: FilterRecipe, picture: Any, draw: _Draw) -> Any:
-    seen = picture if recipe.view is None else look(picture, draw.view)
+    seen = look(picture, draw.view) if draw.view else picture
     if recipe.noise:
         # One noise for all, so that a picture does not depend on its place in the batch.
         seen += recipe.noise * tf.random.stateless_normal(picture.shape[1:], draw.noise)

@@ -59,6 +59,18 @@ class Objective:
     count: int = 1
     diversity: float = 0.0
 
+    def __post_init__(self) -> None:
+        if len(self.channels) != len(self.weights):
+            raise InvalidArgumentError(
+                "Expected one weight for each channel. "
+                f"Received: {len(self.channels)} channels, {len(self.weights)} weights."
+            )
+        if self.place not in ("everywhere", "centre"):
+            name = "each of the two numbers of place, row and column,"
+            pair = isinstance(self.place, tuple) and len(self.place) == 2
+            for number in self.place if pair else (self.place,):
+                checked_integer(name, number, low=0)
+
     @property
     def reading(self) -> Objective:
         """The part that fixes how the network is read, the same for all channels."""
@@ -91,10 +103,6 @@ def neuron(layer: str, index: int, *, place: Place = "centre") -> Objective:
     ----------
     C. Olah, A. Mordvintsev, L. Schubert, "Feature Visualization", Distill, 2017.
     """
-    if place != "centre":
-        name = "each of the two numbers of place, row and column,"
-        row, column = place if isinstance(place, tuple) and len(place) == 2 else (place, place)
-        place = checked_integer(name, row, low=0), checked_integer(name, column, low=0)
     return Objective(layer, (index,), place=place)
 
 
@@ -154,7 +162,7 @@ def class_logit(index: int) -> Objective:
     return Objective(None, (index,))
 
 
-def diverse(objective: Objective, count: int = 4, *, diversity: float = 1.0) -> Objective:
+def diverse(objective: Objective, count: int = 4, *, diversity: float = 0.7) -> Objective:
     """Make several pictures that all reach an objective, each in another way.
 
     The pictures' maps at the objective's layer are compared by the cosines of their Gram

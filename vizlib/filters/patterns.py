@@ -100,7 +100,8 @@ def filter_patterns(
     steps : int, optional
         Steps of gradient ascent; the recipe's own number by default.
     seed : int
-        Same seed, same pictures. A channel's picture does not depend on which others are made.
+        Same seed, same pictures. A channel's picture does not depend on which others are made;
+        on how many are made at once only by rounding, which hundreds of steps can make visible.
     progress : callable, optional
         ``progress(done, total)`` after each step, counted over all channels. Raising cancels.
 
@@ -336,7 +337,8 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 def _transparency(importance: np.ndarray) -> np.ndarray:
     """Scale each picture's to 0..1, the most important two of a hundred places being opaque."""
-    smooth = [cv2.GaussianBlur(of_one, (0, 0), max(of_one.shape) / 64) for of_one in importance]
+    known = np.nan_to_num(importance, posinf=0.0)
+    smooth = [cv2.GaussianBlur(of_one, (0, 0), max(of_one.shape) / 64) for of_one in known]
     low, high = np.percentile(smooth, (2, 98), axis=(1, 2), keepdims=True)
     scaled = (np.stack(smooth) - low) / np.maximum(high - low, 1e-30)
     return np.clip(scaled, 0, 1).astype("float32")

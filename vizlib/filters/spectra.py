@@ -20,8 +20,9 @@ _MEASURED = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.0
 #: scaled so that its longest column has length 1.
 COLOURS = (_MEASURED / np.linalg.norm(_MEASURED, axis=0).max()).astype("float32")
 
-#: Spread before the sigmoid that photos have, nearly; for the model that knows no photos.
-_CONTRAST = 1.0
+#: Spread of a picture before the sigmoid, about that of photos of 224 x 224 pixels. The same at
+#: any size: small photos show as much as large ones.
+_CONTRAST = 1.3
 
 
 def frequencies(height: int, width: int) -> np.ndarray:
@@ -48,11 +49,7 @@ def modelled_spectrum(shape: tuple[int, int, int]) -> np.ndarray:
     D. J. Field, "Relations between the statistics of natural images and the response properties
     of cortical cells", Journal of the Optical Society of America A, 1987.
     """
-    flat = np.broadcast_to(one_over_f(shape), (shape[2], *frequencies(*shape[:2]).shape)).copy()
-    flat[:, 0, 0] = 0
-    height, width = shape[:2]
-    spread = np.sqrt((np.fft.irfft2(flat, s=(height, width)) ** 2).mean()) if flat.any() else 1.0
-    return (flat * _CONTRAST / spread).astype("float32")
+    return _with_contrast(np.repeat(one_over_f(shape)[None], shape[2], axis=0), shape)
 
 
 def photo_spectrum(shape: tuple[int, int, int]) -> np.ndarray:
@@ -69,9 +66,16 @@ def photo_spectrum(shape: tuple[int, int, int]) -> np.ndarray:
     )
     places = columns.astype("float32"), rows.astype("float32")
     whitened = np.stack([cv2.remap(t, *places, cv2.INTER_LINEAR) for t in table])
-    spectrum = whitened * one_over_f(shape)
-    spectrum[:, 0, 0] = 0
-    return spectrum.astype("float32")
+    return _with_contrast(whitened * one_over_f(shape), shape)
+
+
+def _with_contrast(strength: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Take the mean away, and let the picture have the spread of a photo."""
+    waves = strength.copy()
+    waves[:, 0, 0] = 0
+    # By Parseval's theorem the spread is the same whatever the phases.
+    spread = np.fft.irfft2(waves, s=shape[:2]).std() or 1.0
+    return (waves * _CONTRAST / spread).astype("float32")
 
 
 @functools.cache
