@@ -7,6 +7,7 @@ import streamlit as st
 
 import vizlib
 from pages.ui import (
+    by_parts,
     comparison,
     computing,
     controls,
@@ -21,12 +22,14 @@ from pages.ui.explanations import Question
 VIEWS = {
     "one": "One map",
     "compare": "Side by side",
+    "parts": "By parts",
     "layers": "Layer by layer",
     "evidence": "May it be believed?",
 }
 DRAW = {
     "one": one_heatmap.show,
     "compare": comparison.show,
+    "parts": by_parts.show,
     "layers": layer_film.show,
     "evidence": evidence.show,
 }

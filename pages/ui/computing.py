@@ -135,6 +135,16 @@ def classes_fed(
     return vizlib.classes_fed(_selected.convnet, layer, channel)
 
 
+@st.cache_resource(max_entries=8, show_spinner="Running the network …")
+def contributions(
+    network_key: str, image_key: str, layer: str, class_index: int, _selected: Selection
+) -> vizlib.Contributions:
+    """What each channel of a layer adds to a class score."""
+    return vizlib.channel_contributions(
+        _selected.convnet, _selected.image, class_index=class_index, layer=layer
+    )
+
+
 @st.cache_resource(max_entries=64, show_spinner="Running the network …")
 def heatmap(
     network_key: str,

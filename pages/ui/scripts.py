@@ -140,6 +140,21 @@ def layer_sweep(question: Question) -> str:
     )
 
 
+def contributions(question: Question, layer: str, count: int) -> str:
+    """A class score as a sum over channels."""
+    options = f"class_index={question.class_index}, layer={layer!r}"
+    return _text(
+        [
+            *_head(question.chosen, ["vizlib"]),
+            f"parts = vizlib.channel_contributions(convnet, image, {options})",
+            f"for channel in parts.strongest({count}):",
+            "    print(f'channel {channel}: {parts.channels[channel]:+.4f}')",
+            "print(f'all channels: {parts.channels.sum():.4f}, bias: {parts.bias:.4f}')",
+            "print(f'score: {parts.score:.4f}, left over: {parts.gap:.4f}')",
+        ]
+    )
+
+
 # Pieces of scripts.
 
 _IMPORTS = {

@@ -146,6 +146,44 @@ def test_nothing_chosen_shows_nothing(dashboard):
     assert pictures(app) == []
 
 
+# By parts.
+
+
+def test_the_parts_of_a_score_add_up_on_the_page(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "parts")
+    parts = vizlib.channel_contributions(convnet, image)
+    table = app.dataframe[0].value
+    amounts = dict(zip(table["part"], table["adds"], strict=True))
+    first, *_ = parts.strongest(4)
+    assert amounts[f"channel {first}"] == pytest.approx(parts.channels[first], rel=1e-4)
+    assert amounts["together"] == pytest.approx(parts.score - parts.gap, rel=1e-4)
+    assert amounts["the score as the network gives it"] == pytest.approx(parts.score, rel=1e-4)
+    assert ("not linear" in sentences(app)) == (parts.diagnosis is not None)
+    heads = [s.value for s in app.subheader]
+    assert heads == [f"Channel {k}: {parts.channels[k]:+.4g}" for k in parts.strongest(4)]
+
+
+def test_parts_of_another_layer_and_more_of_them(dashboard, convnet, image):
+    app = view(dashboard("heatmaps", network="squeezenet"), "parts")
+    app.selectbox(key="heatmap_layer:squeezenet").set_value("fire9_concat").run()
+    next(s for s in app.main.slider if s.label == "Channels").set_value(6).run()
+    parts = vizlib.channel_contributions(
+        vizlib.load_convnet("squeezenet"), image, layer="fire9_concat"
+    )
+    heads = [s.value for s in app.subheader]
+    assert heads == [f"Channel {k}: {parts.channels[k]:+.4g}" for k in parts.strongest(6)]
+    assert ("not linear" in sentences(app)) == (parts.diagnosis is not None)
+
+
+def test_the_patterns_of_the_parts_are_made_when_asked(dashboard, convnet, monkeypatch):
+    monkeypatch.setattr("pages.ui.by_parts.SIDE", 32)
+    app = view(dashboard("heatmaps"), "parts")
+    next(s for s in app.main.slider if s.label == "Channels").set_value(1).run()
+    before = len(pictures(app))
+    press(app, "Make their patterns")
+    wait(app, lambda app: len(pictures(app)) == before + 1)
+
+
 # Layer by layer.
 
 
