@@ -196,7 +196,8 @@ def _opened(
     try:
         return vizlib.load_convnet(_content, architecture=architecture, classes=classes)
     except vizlib.VizlibError as error:
-        return error.with_traceback(None)
+        # Without what led to it: the frames behind that hold the file.
+        return type(error)(*error.args)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, scope="session")
