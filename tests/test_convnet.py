@@ -698,3 +698,10 @@ def test_default_layer_feeds_the_scores():
     convnet = ConvNet(keras.Model(image, [scores, side]))
     assert "mask2" in {layer.name for layer in convnet.layers}
     assert convnet.default_layer == "c2"
+
+
+def test_what_is_compiled_may_compile_something_itself():
+    convnet = ConvNet(nets.functional(), "unit")
+    assert convnet.compiled("outer", lambda: convnet.compiled("inner", lambda: 3) + 1) == 4
+    assert convnet.compiled("inner", lambda: 0) == 3
+    assert convnet.uncompiled().compiled("inner", lambda: 0) == 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
+from vizlib.batches import Progress, share
 from vizlib.cache import atlas_folder, written_at_once
 from vizlib.checks import checked_integer, checked_size
 from vizlib.convnet import ConvNet
@@ -19,8 +20,6 @@ from vizlib.errors import InvalidArgumentError, VizlibError
 from vizlib.filters.patterns import MAX_SIDE, FilterPatterns, filter_patterns
 from vizlib.filters.recipes import filter_recipe
 from vizlib.version import VERSION
-
-Progress = Callable[[int, int], None]
 
 #: Channels made and stored together. Always the same ones, whatever was there before, so that an
 #: atlas that was interrupted ends as the same bytes as one that was not.
@@ -83,7 +82,7 @@ class FilterAtlas:
         """
         missing = [part for part in self._parts() if self._read(part) is None]
         for number, part in enumerate(missing):
-            self._write(part, self._made(part, _share(progress, number, len(missing))))
+            self._write(part, self._made(part, share(progress, number, len(missing))))
         return self
 
     def patterns(self, channels: Collection[int] | None = None) -> FilterPatterns:
@@ -208,13 +207,6 @@ def filter_atlas(
     made = f"{recipe}_{sides[0]}x{sides[1]}_{count}-steps_seed-{seed}_{VERSION}"
     own_folder = root / convnet.digest()[:32] / quote(path, safe="") / quote(made, safe="")
     return FilterAtlas(convnet, path, recipe, sides, count, seed, own_folder)
-
-
-def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
-    """Progress of one of several parts of the same length, as progress of the whole."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(number * total + done, count * total)
 
 
 def _arrays(patterns: FilterPatterns) -> dict[str, np.ndarray]:

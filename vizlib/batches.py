@@ -8,6 +8,13 @@ from collections.abc import Callable, Iterator
 Progress = Callable[[int, int], None]
 
 
+def share(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Progress of one of ``count`` parts of the same length, as progress of the whole."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, count * total)
+
+
 def in_batches(count: int, size: int, progress: Progress | None = None) -> Iterator[range]:
     """Split ``range(count)`` into ranges of at most ``size``, and tell how far the caller is.
 

@@ -129,7 +129,7 @@ class ConvNet:
         self._other_inputs = OtherInputs(model, self._image, dict(other_inputs or {}))
         self._paths = operations_by_path(model)
         self._compiled: OrderedDict[Any, Any] = OrderedDict()
-        self._compiling = threading.Lock()
+        self._compiling = threading.RLock()
         self._calls, outputs = self._look_once()
         self._head = self._find_head(outputs, wanted=output, labelled=labels is not None)
         self.labels = self._checked_labels(labels)
@@ -187,11 +187,15 @@ class ConvNet:
         InvalidArgumentError
             For an unknown name, or a colour convention asked of a network that takes grey.
         """
-        other = copy.copy(self)
+        other = self.uncompiled()  # what is compiled holds the preprocessing
         other.preprocess = preprocess
         other._preprocessing = preprocessing(preprocess, channels=self._image.channels)
-        # What is compiled holds the preprocessing.
-        other._compiled, other._compiling = OrderedDict(), threading.Lock()
+        return other
+
+    def uncompiled(self) -> ConvNet:
+        """Give the same network, and the same model, with nothing compiled yet."""
+        other = copy.copy(self)
+        other._compiled, other._compiling = OrderedDict(), threading.RLock()
         return other
 
     @cached_property
@@ -312,8 +316,12 @@ class ConvNet:
         Sums to 1, except for several sigmoid units, which answer independently of one another.
         A linear head is read as logits.
         """
+        return self.probabilities(self.scores(image))
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Turn logits ``(classes,)`` into probabilities, as `predict` does."""
         head = self._classifier()
-        return heads.probabilities(self.scores(image), kind=head.kind, units=head.units)
+        return heads.probabilities(scores, kind=head.kind, units=head.units)
 
     def top(self, image: np.ndarray, k: int = 5) -> list[Prediction]:
         """Give the ``k`` most probable classes, best first."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vizlib.batches import Progress
+from vizlib.batches import Progress, share
 from vizlib.convnet import ConvNet
 from vizlib.errors import InvalidArgumentError
 from vizlib.fidelity import (
@@ -269,19 +269,13 @@ def road(
     """
     maps = with_rivals(convnet, heatmap, random_maps=random_maps, seed=seed)
     trial = Trial(convnet, image, heatmap.class_index, fill="imputed", seed=seed)
-    first, second = _half(progress, 0), _half(progress, 1)
+    first, second = share(progress, 0, 2), share(progress, 1, 2)
     most = trial.curves("deletion", maps, steps=steps, progress=first)
     least = trial.curves("insertion", maps, steps=steps, progress=second)
     return Road(
         most_relevant_first=_pixel_test("deletion", "imputed", most),
         least_relevant_first=_pixel_test("insertion", "imputed", least),
     )
-
-
-def _half(progress: Progress | None, half: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(done + half * total, 2 * total)
 
 
 def _pixel_test(kind: Kind, fill: str, curves: Sequence[Curve]) -> PixelTest:

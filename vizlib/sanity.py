@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,11 +172,8 @@ def _other_weights(convnet: ConvNet, weights: list[tuple[Any, np.ndarray]]) -> I
     themselves are never written. Steps that were compiled before know nothing of the scope, and
     those compiled inside it must not outlive it: the network given has an empty store for them.
     """
-    changed = copy.copy(convnet)
-    changed._compiled = OrderedDict()
-    changed._compiling = threading.Lock()
     with keras.StatelessScope(state_mapping=weights, initialize_variables=False):
-        yield changed
+        yield convnet.uncompiled()
 
 
 def _shuffled(variable: Any, rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from vizlib import heads
 from vizlib.batches import Progress, in_batches
 from vizlib.checks import checked_integer
 from vizlib.convnet import ConvNet
@@ -180,7 +179,5 @@ def answers_to(
 
 def _ask(convnet: ConvNet, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores and probabilities of every class for ``(n, h, w, c)``, both ``(n, classes)``."""
-    head = convnet._classifier()
     scores = convnet.tensor_scores(convnet.preprocessing.apply(pixels))
-    rows = [heads.probabilities(row, kind=head.kind, units=head.units) for row in scores]
-    return scores, np.stack(rows)
+    return scores, np.stack([convnet.probabilities(row) for row in scores])
