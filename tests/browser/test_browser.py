@@ -3,6 +3,7 @@
 import io
 import time
 import warnings
+from pathlib import Path
 
 import nets
 import numpy as np
@@ -309,3 +310,56 @@ def test_page_asks_nothing_of_other_hosts(come, server):
     outside = [url for url in asked if not url.startswith((server, "data:", "blob:", "ws:"))]
     assert asked
     assert outside == []
+
+
+def test_a_heatmap_is_compared_and_put_to_the_test(come):
+    visitor = come("/?network=cats-vs-dogs").go("Heatmaps")
+    page = visitor.page
+    page.get_by_role("radio", name="Side by side").click()
+    page.get_by_text("HiResCAM of conv4").wait_for()
+    settle(page)
+    assert "view=compare" in page.url
+    one, other = visitor.picture(0), visitor.picture(1)
+    assert one.shape == other.shape
+    page.get_by_role("radio", name="May it be believed?").click()
+    page.get_by_text("photos were shown to the network").last.wait_for()
+    settle(page)
+    curves = page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg.marks)")
+    curves.nth(1).wait_for()
+    assert any("the score from" in text for text in visitor.alerts())
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Report").click()
+    report = Path(waiting.value.path()).read_text()
+    assert report.count("data:image/png;base64,") == 5
+
+
+def test_the_address_of_a_channel_opens_on_its_pattern(come):
+    link = "/filters?network=cats-vs-dogs&view=channel&layer=conv1&channel=2&recipe=classic"
+    visitor = come(link)
+    page = visitor.page
+    page.get_by_text("Mean of channel 2").first.wait_for()
+    settle(page)
+    pattern = visitor.picture()
+    assert pattern.std() > 10
+    visitor.enter("Channel", 4)
+    page.get_by_text("Mean of channel 4").first.wait_for()
+    settle(page)
+    assert "channel=4" in page.url
+    assert (visitor.picture() != pattern).any()
+    page.reload()
+    page.get_by_text("Mean of channel 4").first.wait_for()
+    settle(page)
+    assert visitor.number("Channel").input_value() == "4"
+
+
+def test_a_whole_layer_appears_piece_by_piece_and_is_there_at_once_later(come):
+    link = "/filters?network=cats-vs-dogs&view=layer&layer=conv1&recipe=classic&seed=11"
+    visitor = come(link)
+    visitor.page.get_by_role("button", name="Make all").click()
+    visitor.page.get_by_text("32 of 32 channels are made").wait_for()
+    settle(visitor.page)
+    sheet = visitor.mosaic_pixels("atlas")
+    visitor.page.get_by_role("button", name="Make all").wait_for(state="detached")
+    again = come(link)
+    again.page.get_by_text("32 of 32 channels are made").wait_for()
+    np.testing.assert_array_equal(again.mosaic_pixels("atlas"), sheet)
