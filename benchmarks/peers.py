@@ -3,7 +3,7 @@
 The same network (VGG16's shapes, random weights, no softmax at its end), the same photo, and the
 same number of passes on both sides.
 
-    pip install -r benchmarks/requirements-peers.txt
+    pip install --no-deps -r benchmarks/requirements-peers.txt
     python benchmarks/peers.py                # all
     python benchmarks/peers.py heatmaps       # one of: heatmaps, patterns, memory
 """
