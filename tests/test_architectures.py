@@ -326,6 +326,7 @@ def test_a_layer_is_inside_another_model_where_it_was(tmp_path):
     assert [type(layer) for layer in others] == [L.GlobalAveragePooling2D, L.Dense]
 
 
+@pytest.mark.slow
 def test_a_trained_model_brings_no_state_of_its_training(tmp_path):
     model = nested("mobilenet", L.RandomFlip(), L.GlobalAveragePooling2D(), dense(2), alpha=0.25)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -373,6 +374,7 @@ def test_the_size_that_a_flattening_head_asks_for(name, side, found, tmp_path):
     assert_same(model, loaded(path, name, side))
 
 
+@pytest.mark.slow
 def test_a_size_that_is_no_multiple_of_32(tmp_path):
     """InceptionV3 pads little, so its maps are smaller than a 32nd of the input."""
     with without_memory():
@@ -582,6 +584,7 @@ def layers_of(model: keras.Model) -> list[keras.Layer]:
     return [layer for layers in inside for layer in layers]
 
 
+@pytest.mark.slow
 def test_efficientnet_of_imagenet_keeps_its_second_rescaling(imagenet_efficientnet, tmp_path):
     network = imagenet_efficientnet(include_top=False, input_shape=(32, 32, 3))
     model = keras.Sequential(
@@ -597,6 +600,7 @@ def _without_first(model: keras.Model) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_efficientnet_of_other_numbers_has_one_rescaling(tmp_path):
     model = randomised(own("efficientnetb0", 3))
     for save in LAYOUTS.values():
@@ -1155,6 +1159,7 @@ def shaken(stored: StoredModel, dice: random.Random) -> StoredModel:
 ODD_SHAPES = [(), (0,), (0, 3), (3, 0), (1, 1), (1,), (7, 7, 512, 1), (10**6, 1), (512, 10**6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_files_of_odd_shapes_find_a_network_or_are_refused(layout, tmp_path):
     dice = random.Random(11)
