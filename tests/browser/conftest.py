@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from browser_driver import Visitor, settle
 from playwright.sync_api import Browser
+from playwright.sync_api import Error as PlaywrightError
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -21,6 +22,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 SECONDS_TO_START = 120
+VISITORS = pytest.StashKey[list[Visitor]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -114,10 +116,23 @@ def screenshots(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Write what stood in the windows beside a failure: it may not come again."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for number, visitor in enumerate(item.stash.get(VISITORS, [])):
+            # A window that is closed has nothing to tell, and must not hide the failure.
+            with contextlib.suppress(PlaywrightError):
+                report.sections.append((f"window {number}", visitor.told()))
+    return report
+
+
 @pytest.fixture
-def come(server: str, browser: Browser) -> Iterator[Callable[..., Visitor]]:
+def come(server: str, browser: Browser, request) -> Iterator[Callable[..., Visitor]]:
     """Let a visitor open an address; in the end nobody may have met an exception."""
     visitors: list[Visitor] = []
+    request.node.stash[VISITORS] = visitors
 
     def open_page(address: str = "/?network=cats-vs-dogs", **options) -> Visitor:
         options = {"viewport": {"width": 1280, "height": 900}, "accept_downloads": True} | options

@@ -1,7 +1,6 @@
 """The dashboard as people meet it: mouse, keyboard, files, links, light and dark."""
 
 import io
-import time
 import warnings
 from pathlib import Path
 
@@ -238,9 +237,7 @@ def test_patterns_are_made_picked_downloaded_and_cancelled(come):
     page.wait_for_function("document.body.innerText.match(/step [1-9]\\d* of \\d+/)")
     assert (visitor.mosaic_pixels("patterns") == whole).all()
     page.get_by_role("button", name="Cancel").click()
-    begun = time.monotonic()
     page.get_by_text("Cancelled.").wait_for()
-    assert time.monotonic() - begun < 60
     settle(page)
     assert page.get_by_role("button", name="Cancel").count() == 0
     assert (visitor.mosaic_pixels("patterns") == whole).all()
