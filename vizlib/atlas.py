@@ -197,14 +197,15 @@ def filter_atlas(
     (256, 224, 224, 3)
     """
     path = convnet.layer(layer).name
-    own = filter_recipe(recipe).steps
+    own = filter_recipe(recipe)
     sides = checked_size("size", convnet.input_size if size is None else size, high=MAX_SIDE)
-    count = checked_integer("steps", own if steps is None else steps, low=1)
+    count = checked_integer("steps", own.steps if steps is None else steps, low=1)
     seed = checked_integer("seed", seed, low=0)
     root = atlas_folder() if folder is None else Path(folder).expanduser()
     if root.exists() and not root.is_dir():
         raise InvalidArgumentError(f"Expected folder to be a folder. Received the file {root}.")
-    made = f"{recipe}_{sides[0]}x{sides[1]}_{count}-steps_seed-{seed}_{VERSION}"
+    numbers = "bfloat16" if own.rounded else "float32"
+    made = f"{recipe}_{sides[0]}x{sides[1]}_{count}-steps_seed-{seed}_{numbers}_{VERSION}"
     own_folder = root / convnet.digest()[:32] / quote(path, safe="") / quote(made, safe="")
     return FilterAtlas(convnet, path, recipe, sides, count, seed, own_folder)
 

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from vizlib import heads
+from vizlib.bfloat16 import run_rounded
 from vizlib.errors import (
     InvalidArgumentError,
     UnsupportedModelError,
@@ -468,6 +469,7 @@ class ConvNet:
         layer: str,
         *,
         compute: Callable[[Any, Any, Callable[[], Any]], Any] | None = None,
+        rounded: bool = False,
     ) -> Any:
         """Run a batch up to one layer, differentiably, eagerly or inside a `tf.function`.
 
@@ -479,6 +481,8 @@ class ConvNet:
         compute : callable, optional
             ``compute(operation, inputs, run)``, called in place of the layer's own call. May give
             several tensors in the layer's layout.
+        rounded : bool
+            Whether what comes before the layer is computed as `vizlib.bfloat16` does.
 
         Returns
         -------
@@ -489,20 +493,22 @@ class ConvNet:
 
         def stop(called: str, operation: Any, inputs: Any, run: Callable[[], Any]) -> Any:
             if called != name:
-                return run()
+                return run_rounded(operation, inputs, run) if rounded else run()
             found.append(compute(operation, inputs, run) if compute else run())
             raise StopRunning
 
-        self._run(tensor, [name], stop, any_size=True)
+        self._run(tensor, self._calls if rounded else [name], stop, any_size=True)
         return keras.tree.map_structure(lambda x: self._channels_last(name, x), found[0])
 
-    def differentiable_scores(self, tensor: Any) -> Any:
+    def differentiable_scores(self, tensor: Any, *, rounded: bool = False) -> Any:
         """Logits of a batch, differentiably, eagerly or inside a `tf.function`.
 
         Parameters
         ----------
         tensor : float32 tensor ``(n, h, w, channels)``
             Preprocessed, of any size the network can be run on.
+        rounded : bool
+            Whether the maps are computed as `vizlib.bfloat16` does.
 
         Returns
         -------
@@ -514,8 +520,12 @@ class ConvNet:
             If the network has no class scores.
         """
         self._classifier()
-        with watching(self.model, {}, lambda *_: None, any_size=True):
-            return tf.cast(self._scores(self._call(tensor)), tf.float32)
+
+        def compute(_called: str, operation: Any, inputs: Any, run: Callable[[], Any]) -> Any:
+            return run_rounded(operation, inputs, run)
+
+        outputs = self._run(tensor, self._calls if rounded else [], compute, any_size=True)
+        return tf.cast(self._scores(outputs), tf.float32)
 
     def compiled(self, key: Any, build: Callable[[], Any]) -> Any:
         """Keep the result of ``build()`` with the network, so that it is traced only once.

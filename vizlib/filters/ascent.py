@@ -121,7 +121,7 @@ def _compiled_step(
             raise InvalidArgumentError(_size_refused(convnet, reading, shape, error)) from error
 
     asked = arguments[-1].shape
-    return convnet.compiled(("filters", recipe, reading, shape, *asked), trace)
+    return convnet.compiled(("filters", recipe, recipe.rounded, reading, shape, *asked), trace)
 
 
 def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objective) -> Any:
@@ -130,7 +130,7 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objecti
             tape.watch(state.parameters)
             picture = recipe.parameterisation.picture(state.parameters, shape)
             view = _view(recipe, picture, draw)
-            seen = read(convnet, reading, view, channels, weights)
+            seen = read(convnet, reading, view, channels, weights, rounded=recipe.rounded)
         gradient, by_pixel = tape.gradient(seen.target, [state.parameters, picture])
         if gradient is None:
             raise UnsupportedModelError(_no_gradient(convnet, reading))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +24,15 @@ class Read(NamedTuple):
     fires: Any  # bool (n,), whether a channel that shall fire does; true where none shall
 
 
-def read(convnet: ConvNet, reading: Objective, pixels: Any, channels: Any, weights: Any) -> Read:
+def read(
+    convnet: ConvNet,
+    reading: Objective,
+    pixels: Any,
+    channels: Any,
+    weights: Any,
+    *,
+    rounded: bool = False,
+) -> Read:
     """Value of an objective for each picture of a batch.
 
     Parameters
@@ -34,6 +43,8 @@ def read(convnet: ConvNet, reading: Objective, pixels: Any, channels: Any, weigh
     pixels : float32 tensor ``(n, h, w, c)``, 0..255
     channels : int32 tensor ``(n, k)``
     weights : float32 tensor ``(n, k)``
+    rounded : bool
+        Whether the network is run as `vizlib.bfloat16` does.
 
     Returns
     -------
@@ -41,11 +52,12 @@ def read(convnet: ConvNet, reading: Objective, pixels: Any, channels: Any, weigh
     """
     tensor = convnet.preprocessing.apply(pixels)
     if reading.layer is None:
-        scores = convnet.differentiable_scores(tensor)
+        scores = convnet.differentiable_scores(tensor, rounded=rounded)
         own = tf.gather(scores, channels, axis=1, batch_dims=1)
         values = tf.reduce_sum(weights * own, axis=1)
         return Read(values, values, tf.ones(pixels.shape[:1], tf.bool))
-    after, before, compared = _own_maps(convnet, reading.layer, reading, tensor, channels)
+    run = functools.partial(convnet.layer_output, tensor, reading.layer, rounded=rounded)
+    after, before, compared = _own_maps(run, reading, channels)
     if reading.before:
         after = before
     values, fires = _rescued(after, before, weights)
@@ -84,7 +96,7 @@ def _rescued(after: Any, before: Any, weights: Any) -> tuple[Any, Any]:
 
 
 def _own_maps(
-    convnet: ConvNet, layer: str, reading: Objective, tensor: Any, channels: Any
+    run_layer: Callable[..., Any], reading: Objective, channels: Any
 ) -> tuple[Any, Any, Any]:
     """Values ``(n, k)`` after and before the activation, and the maps after it."""
     apart = []
@@ -98,7 +110,7 @@ def _own_maps(
             return run(), inputs
         return run_with_pre_activation(operation, run)
 
-    maps = convnet.layer_output(tensor, layer, compute=compute)
+    maps = run_layer(compute=compute)
     own = [_at_place(m, None if apart else channels, reading.place) for m in maps]
     return own[0], own[1], maps[0]
 

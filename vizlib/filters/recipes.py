@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from vizlib import bfloat16
 from vizlib.errors import InvalidArgumentError
 from vizlib.filters.optimisers import Optimiser, adam, nadam, normalised
 from vizlib.filters.parameterisations import Parameterisation, fourier, phases, pixels
@@ -31,6 +32,9 @@ class FilterRecipe:
         Spread, of 255, of the noise added to each view.
     transparency : bool
         Whether to note which places of the picture the objective rests on.
+    exact : bool
+        Whether every number has 32 bits even where half of them would be faster, see
+        `vizlib.bfloat16`.
     """
 
     title: str
@@ -40,6 +44,12 @@ class FilterRecipe:
     view: View | None = None
     noise: float = 0.0
     transparency: bool = False
+    exact: bool = False
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the network is run in bfloat16 on this machine."""
+        return not self.exact and bfloat16.is_fast()
 
 
 #: Typical change of a pixel in one step, of 255: the book's step of 10 on a 0..1 picture of
@@ -78,6 +88,7 @@ FILTER_RECIPES = {
         steps=30,
         parameterisation=pixels(),
         optimiser=normalised(_CLASSIC_STEP),
+        exact=True,
     ),
 }
 
