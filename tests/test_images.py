@@ -564,10 +564,10 @@ def test_garbage_in_the_middle_of_a_jpeg():
 
 @pytest.fixture
 def quickly() -> Iterator[None]:
-    """The time that a refusal may take: far less than decoding would."""
-    start = time.perf_counter()
+    """The computing that a refusal may take: far less than decoding would."""
+    start = time.process_time()
     yield
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("size", [(10_000, 6_000), (14_000, 12_800), (2**31 - 1, 2**31 - 1)])

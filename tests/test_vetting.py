@@ -499,9 +499,9 @@ def test_calls_of_calls_are_counted():
 def test_a_chain_told_backwards_is_sorted_quickly():
     names = [f"r{k}" for k in range(2000)]
     layers = [relu(one, before) for before, one in zip(["photo", *names], names, strict=False)]
-    start = time.perf_counter()
+    start = time.process_time()
     architecture = vet(graph(*reversed(layers), output=names[-1]))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert [call["layer"] for call in architecture["calls"]] == names
 
 
