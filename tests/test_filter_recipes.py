@@ -13,6 +13,7 @@ from test_filter_parts import apart
 
 import vizlib
 from vizlib import FILTER_RECIPES, ConvNet, filter_patterns, objectives, optimize
+from vizlib.filters import ascent, transforms
 from vizlib.filters.optimisers import adam
 from vizlib.filters.spectra import modelled_spectrum, photo_spectrum
 
@@ -93,8 +94,36 @@ def test_a_one_by_one_identity_is_filled_with_exactly_its_colour(colour, monkeyp
     assert bright.objective[0, -1] > 0.95
     assert np.ptp(bright.images.astype(int), axis=(1, 2)).max() <= 2
     only = objectives.direction("c1", {i: 1 if i == colour else -1 for i in range(3)})
-    pure = optimize(convnet, [only], recipe=recipe, steps=600).images[0]
+    pure = optimize(convnet, [only], recipe=recipe, steps=1200).images[0]
     assert ((pure > 127) == (np.arange(3) == colour)).all(axis=2).mean() > 0.6
+
+
+@pytest.mark.parametrize("colour", [0, 1, 2])
+def test_a_plain_colour_is_plain_under_moving_views_too(colour):
+    convnet = kernel_net(np.eye(3).reshape(1, 1, 3, 3))
+    bright = filter_patterns(convnet, "c1", [colour]).images[0].astype(int)
+    assert bright[..., colour].min() > 230
+    assert bright.std(axis=(0, 1)).max() < 4
+
+
+def test_only_what_is_the_same_everywhere_is_seen_from_anywhere(monkeypatch):
+    starts = []
+
+    def anywhere(rng, size):
+        starts.append(size)
+        return transforms.anywhere(rng, size)
+
+    monkeypatch.setattr(ascent, "anywhere", anywhere)
+    convnet = nets.open_net("functional")
+    for objective, recipe, roams in [
+        (objectives.channel("c1", 0), "fourier", True),
+        (objectives.neuron("c1", 0), "fourier", False),
+        (objectives.class_logit(0), "fourier", False),
+        (objectives.channel("c1", 0), "maco", False),
+    ]:
+        optimize(convnet, [objective], recipe=recipe, steps=2)
+        assert bool(starts) == roams
+        starts.clear()
 
 
 @pytest.mark.parametrize("recipe", SPECTRA)
@@ -319,7 +348,7 @@ def test_a_sleeping_channel_is_woken_and_a_dead_one_said_to_be_dead():
     patterns = filter_patterns(sleepy(), "maps", [0, 1, 2], steps=80)
     sleeping, awake, dead = patterns.objective
     assert sleeping[0] < -0.05
-    assert sleeping[-1] > 0.05
+    assert sleeping[-1] > 0.02
     assert awake[0] > 0.4
     np.testing.assert_allclose(dead, -0.5, atol=1e-6)
     assert patterns.diagnosis[:2] == (None, None)

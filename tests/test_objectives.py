@@ -241,7 +241,7 @@ def test_diverse_pictures_differ_more_than_plain_ones_and_still_fire():
     shared, fired = [], []
     for diversity in (0, 1):
         objective = goals.diverse(goals.channel("maps", 0), 2, diversity=diversity)
-        patterns = optimize(convnet, [objective], steps=100)
+        patterns = optimize(convnet, [objective], steps=256)
         found = maps(convnet, "maps", patterns.images.astype("float32"))
         shared.append(likeness(tf.constant(found)).numpy().mean())
         fired.append(patterns.objective[:, -1].mean())

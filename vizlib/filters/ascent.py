@@ -19,7 +19,7 @@ from vizlib.filters.objectives import Objective
 from vizlib.filters.parameterisations import Shape
 from vizlib.filters.readings import read
 from vizlib.filters.recipes import FilterRecipe
-from vizlib.filters.transforms import Shown, look, shown
+from vizlib.filters.transforms import Shown, anywhere, look, shown
 
 
 class Wanted(NamedTuple):
@@ -69,11 +69,11 @@ def climb(
     """Take all steps for one batch; ``tick(done)`` after each."""
     state = _start(recipe, shape, wanted, seed)
     asked = tf.constant(wanted.channels, tf.int32), tf.constant(wanted.weights, tf.float32)
-    first = state, _draw(recipe, shape, seed, 1), *asked
+    first = state, _draw(recipe, shape, wanted.reading, seed, 1), *asked
     step = _compiled_step(convnet, recipe, shape, wanted.reading, first)
     trace, fired = [], np.zeros(len(wanted.starts), bool)
     for done in range(1, steps + 1):
-        state, values, fires = step(state, _draw(recipe, shape, seed, done), *asked)
+        state, values, fires = step(state, _draw(recipe, shape, wanted.reading, seed, done), *asked)
         trace.append(values.numpy())
         fired |= fires.numpy()
         tick(done)
@@ -91,10 +91,15 @@ def _start(recipe: FilterRecipe, shape: Shape, wanted: Wanted, seed: int) -> _St
     return _State(parameters, moments, tf.zeros((len(drawn), *shape[:2])))
 
 
-def _draw(recipe: FilterRecipe, shape: Shape, seed: int, step: int) -> _Draw:
+def _draw(recipe: FilterRecipe, shape: Shape, reading: Objective, seed: int, step: int) -> _Draw:
     # Not the generator of the starts: a channel's number is no number of a step.
     rng = np.random.default_rng((seed, step, 1))
-    view = () if recipe.view is None else shown(recipe.view(rng, shape[:2]), shape[:2])
+    view: Shown | tuple[()] = ()
+    if recipe.view is not None:
+        matrix = recipe.view(rng, shape[:2])
+        if recipe.roams and reading.same_everywhere:
+            matrix = anywhere(rng, shape[:2]) @ matrix
+        view = shown(matrix, shape[:2])
     noise = rng.integers(2**31, size=2, dtype="int32")
     drawn = _Draw(recipe.optimiser.factors(step), view, noise)
     return tf.nest.map_structure(tf.convert_to_tensor, drawn)

@@ -72,6 +72,11 @@ class Objective:
                 checked_integer(name, number, low=0)
 
     @property
+    def same_everywhere(self) -> bool:
+        """Whether no place of the picture counts more than another."""
+        return self.layer is not None and self.place == "everywhere"
+
+    @property
     def reading(self) -> Objective:
         """The part that fixes how the network is read, the same for all channels."""
         return replace(self, channels=(), weights=())

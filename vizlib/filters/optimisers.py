@@ -51,8 +51,9 @@ def adam(
 ) -> Optimiser:
     """Adam, with steps cut short where a parameter hardly matters.
 
-    Adam steps as far for a parameter whose gradient is a rounding error as for one that counts.
-    With a ``floor``, a gradient below that many times the mean of its picture is taken as small.
+    Adam steps as far for a parameter whose gradient is a rounding error as for one that counts,
+    and a channel that looks for a plain colour gets spots. With a ``floor``, steps are short for
+    parameters whose gradient is below that many times the largest of their picture.
 
     References
     ----------
@@ -101,12 +102,12 @@ def _by_moments(
         mean += (1 - beta_1) * (gradient - mean)
         square += (1 - beta_2) * (tf.square(gradient) - square)
         size = tf.sqrt(factors[2] * square)
-        least = _TINY + floor * _mean_of_each(size) if floor else _TINY
+        least = _TINY + floor * _largest_of_each(size) if floor else _TINY
         change = (factors[0] * mean + factors[1] * gradient) / (size + least)
         return parameters + change, (mean, square)
 
     return ascend
 
 
-def _mean_of_each(values: Any) -> Any:
-    return tf.reduce_mean(values, axis=range(1, values.shape.rank), keepdims=True)
+def _largest_of_each(values: Any) -> Any:
+    return tf.reduce_max(values, axis=range(1, values.shape.rank), keepdims=True)

@@ -28,6 +28,9 @@ class FilterRecipe:
     view : callable, optional
         What the network is shown of the picture in each step, a `transforms.View`; the picture as
         it is by default.
+    roams : bool
+        Whether, for the mean of a whole map, a view begins anywhere in the picture, which goes on
+        at the other side where it ends. No place is special then, and a plain colour stays plain.
     noise : float
         Spread, of 255, of the noise added to each view.
     transparency : bool
@@ -42,6 +45,7 @@ class FilterRecipe:
     parameterisation: Parameterisation
     optimiser: Optimiser
     view: View | None = None
+    roams: bool = False
     noise: float = 0.0
     transparency: bool = False
     exact: bool = False
@@ -62,8 +66,10 @@ FILTER_RECIPES = {
         title="Robust patterns: weighed waves, seen from ever new sides",
         steps=256,
         parameterisation=fourier(),
-        optimiser=adam(0.05, floor=0.01),
+        # Twice Lucid's rate, as the floor makes most steps shorter.
+        optimiser=adam(0.1, floor=0.05),
         view=robust_view,
+        roams=True,
     ),
     "maco": FilterRecipe(
         title="Natural waves, moved only: the mean spectrum of photos, with transparency",

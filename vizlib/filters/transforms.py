@@ -16,19 +16,16 @@ import tensorflow as tf
 #: ``view(rng, (h, w)) -> float64 (3, 3)``: a random view of a picture of that size.
 View = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
-_GREY = 127.5
-
 
 class Shown(NamedTuple):
     """One view of ``p`` pixels as a sparse matrix: how much each of them takes from which."""
 
     places: Any  # int64 (4 p, 2): pixel of the view, pixel of the picture
     shares: Any  # float32 (4 p,)
-    grey: Any  # float32 (p, 1): what it takes from outside the picture
 
 
 def robust_view(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Jitter, scale by 0.9 to 1.1, turn by up to 10 degrees, jitter; grey comes in at the sides.
+    """Jitter, scale by 0.9 to 1.1, turn by up to 10 degrees, jitter.
 
     The jitters are up to 1/16 and 1/32 of a side, so that they suit any size.
 
@@ -59,6 +56,11 @@ def random_crop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return translation(right, down) @ about_centre(scaling(part), size)
 
 
+def anywhere(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Show what begins at any place of the picture."""
+    return _jitter(rng, size, 1)
+
+
 def translation(right: float, down: float) -> np.ndarray:
     """Show what lies that many pixels to the right and below."""
     return np.array([[1, 0, right], [0, 1, down], [0, 0, 1.0]])
@@ -82,19 +84,20 @@ def about_centre(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def shown(matrix: np.ndarray, size: tuple[int, int]) -> Shown:
-    """Prepare a matrix for `look`: bilinear, grey where there is nothing."""
+    """Prepare a matrix for `look`: bilinear, and going on at the other side where one ends.
+
+    Were there grey beyond the sides, the corners would be seen less often than the middle, and
+    their colours would drift to whatever makes the middle's stronger.
+    """
     height, width = size
     down, right = np.mgrid[:height, :width].reshape(2, -1)
     x, y = matrix[:2] @ np.stack([right, down, np.ones_like(down)])
     left, top = np.floor(x).astype("int64"), np.floor(y).astype("int64")
     columns, rows = np.stack([left, left + 1] * 2, 1), np.stack([top, top, top + 1, top + 1], 1)
     shares = (1 - np.abs(columns - x[:, None])) * (1 - np.abs(rows - y[:, None]))
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    shares = np.where(inside, shares, 0).astype("float32")
-    taken = np.where(inside, rows * width + columns, 0)
+    taken = rows % height * width + columns % width
     places = np.stack([np.repeat(np.arange(height * width), 4), taken.ravel()], axis=1)
-    grey = _GREY * (1 - shares.sum(axis=1, keepdims=True))
-    return Shown(places, shares.ravel(), grey)
+    return Shown(places, shares.astype("float32").ravel())
 
 
 def look(pixels: Any, view: Shown) -> Any:
@@ -107,7 +110,7 @@ def look(pixels: Any, view: Shown) -> Any:
     size = height * width
     beside = tf.reshape(tf.transpose(pixels, (1, 2, 0, 3)), (size, count * channels))
     matrix = tf.SparseTensor(view.places, view.shares, (size, size))
-    seen = tf.sparse.sparse_dense_matmul(matrix, beside) + view.grey
+    seen = tf.sparse.sparse_dense_matmul(matrix, beside)
     return tf.transpose(tf.reshape(seen, (height, width, count, channels)), (2, 0, 1, 3))
 
 

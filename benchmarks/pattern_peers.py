@@ -1,0 +1,167 @@
+"""Filter patterns against other libraries, in one run: per step, and until as much is reached.
+
+pip install --no-deps -r benchmarks/requirements-peers.txt
+python benchmarks/pattern_peers.py           # all
+python benchmarks/pattern_peers.py steps     # the same number of steps; VGG16's shapes
+python benchmarks/pattern_peers.py reach     # the same objective; VGG16's own weights
+"""
+
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import vizlib
+from benchmarks import book
+from benchmarks.run import clock, report
+from vizlib import ConvNet
+
+SIDE, CHANNELS = 128, 8
+LAYERS = {"block3_conv3": 1.2, "block5_conv3": 1.2, "block1_conv2": 5.0}
+FEW, MORE, PAIRS = 4, 20, 3
+#: How many steps each takes unless told otherwise.
+OWN_STEPS = {"book": 30, "tf-keras-vis": 200, "xplique": 256}
+TRIED = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+Make = Callable[[int], np.ndarray]  # pictures 0..255 of the first channels, after that many steps
+
+
+def network(*, trained: bool) -> ConvNet:
+    """VGG16's base behind its preprocessing, so that everybody shows it pixels 0..255."""
+    if trained:
+        base = vizlib.load_convnet("vgg16-base", input_size=(SIDE, SIDE)).model
+    else:
+        base = keras.applications.VGG16(weights=None, include_top=False)
+    image = keras.Input((SIDE, SIDE, 3))
+    mean = np.array([103.939, 116.779, 123.68], "float32")
+    maps = keras.ops.flip(image, axis=-1) - mean
+    for layer in base.layers[1:]:
+        # Copies, since peers find the maps of a layer that has been called once only.
+        own = type(layer).from_config(layer.get_config())
+        maps = own(maps)
+        own.set_weights(layer.get_weights())
+    return ConvNet(keras.Model(image, maps), preprocess="raw")
+
+
+def makers(convnet: ConvNet, layer: str) -> dict[str, Make]:
+    """Everybody's way to make the pictures, by name; ours are the recipes."""
+    extractor = keras.Model(convnet.model.input, convnet.model.get_layer(layer).output)
+    return {
+        "fourier": _ours(convnet, layer, "fourier"),
+        "classic": _ours(convnet, layer, "classic"),
+        "book": lambda steps: np.stack(
+            book.filter_patterns(extractor, range(CHANNELS), side=SIDE, steps=steps)
+        ),
+        "tf-keras-vis": _tf_keras_vis(extractor),
+        "xplique": _xplique(convnet.model, layer),
+    }
+
+
+def _ours(convnet: ConvNet, layer: str, recipe: str) -> Make:
+    def make(steps: int) -> np.ndarray:
+        return vizlib.filter_patterns(
+            convnet, layer, range(CHANNELS), recipe=recipe, size=SIDE, steps=steps
+        ).images
+
+    return make
+
+
+def _tf_keras_vis(extractor: keras.Model) -> Make:
+    from tf_keras_vis.activation_maximization import ActivationMaximization
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    maximise = ActivationMaximization(extractor, clone=False)
+    seeds = np.random.default_rng(0).uniform(0, 255, (CHANNELS, SIDE, SIDE, 3))
+    score = CategoricalScore(list(range(CHANNELS)))
+    return lambda steps: np.asarray(maximise(score, seed_input=seeds, steps=steps))
+
+
+def _xplique(model: keras.Model, layer: str) -> Make:
+    from xplique.features_visualizations import Objective, optimize
+
+    objective = Objective.channel(model, layer, list(range(CHANNELS)))
+
+    def make(steps: int) -> np.ndarray:
+        images, _ = optimize(
+            objective, nb_steps=steps, custom_shape=(SIDE, SIDE), values_range=(0, 255)
+        )
+        return np.asarray(images[-1])
+
+    return make
+
+
+def _lucent(layer: str) -> Make:
+    from benchmarks import lucent
+
+    part = lucent.up_to(layer)
+    return lambda steps: lucent.filter_patterns(part, CHANNELS, side=SIDE, steps=steps)
+
+
+def steps() -> None:
+    """What one more step takes, start and compilation left out."""
+    convnet = network(trained=False)
+    print(f"\nOne step of {CHANNELS} channels, {SIDE} px")
+    for layer, target in LAYERS.items():
+        everybody = makers(convnet, layer) | {"PyTorch": _lucent(layer)}
+        for make in everybody.values():
+            make(2)
+        rounds = [
+            {name: _of_one_step(make) for name, make in everybody.items()} for _ in range(PAIRS)
+        ]
+        for recipe in ("fourier", "classic"):
+            for peer in ("book", "tf-keras-vis", "xplique", "PyTorch"):
+                times = statistics.median(of[peer] / of[recipe] for of in rounds)
+                seconds = [statistics.median(of[who] for of in rounds) for who in (peer, recipe)]
+                detail = f"{recipe}: {peer} {seconds[0]:.3f} s, ours {seconds[1]:.3f} s"
+                report(layer, detail, times, 1.0 if peer == "PyTorch" else target)
+
+
+def _of_one_step(make: Make) -> float:
+    few, more = clock(lambda: make(FEW)), clock(lambda: make(MORE))
+    return (more - few) / (MORE - FEW)
+
+
+def reach() -> None:
+    """How long until the network answers as much as it does to what a peer makes by default."""
+    convnet = network(trained=True)
+    print(f"\nUntil {CHANNELS} channels reach, on average, what a peer reaches, {SIDE} px")
+    for layer in LAYERS:
+        everybody = makers(convnet, layer)
+        own = everybody["fourier"]
+        for peer, count in OWN_STEPS.items():
+            everybody[peer](2)
+            pictures: list[np.ndarray] = []
+            theirs = clock(lambda m=everybody[peer], n=count, p=pictures: p.append(m(n)))
+            goal = _answers(convnet, layer, pictures[0])
+            needed = _steps_to(
+                goal, lambda n, layer=layer, own=own: _answers(convnet, layer, own(n))
+            )
+            if needed is None:
+                print(f"  {layer:14s}  {peer} is not reached in {TRIED[-1]} steps")
+                continue
+            ours = clock(lambda n=needed, own=own: own(n))
+            detail = f"{peer} {count} steps {theirs:.1f} s, ours {needed} steps {ours:.1f} s"
+            report(layer, detail, theirs / ours, 2.5)
+
+
+def _answers(convnet: ConvNet, layer: str, pictures: np.ndarray) -> np.ndarray:
+    """Mean of each picture's own channel, the picture shown as it is."""
+    maps = convnet.layer_output(tf.constant(np.float32(pictures)), layer).numpy()
+    return maps.mean((1, 2))[np.arange(CHANNELS), np.arange(CHANNELS)]
+
+
+def _steps_to(goal: np.ndarray, answers: Callable[[int], np.ndarray]) -> int | None:
+    """Fewest steps, of a few numbers of steps, after which the mean of all channels is reached."""
+    return next((count for count in TRIED if answers(count).mean() >= goal.mean()), None)
+
+
+if __name__ == "__main__":
+    parts = {"steps": steps, "reach": reach}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
