@@ -354,6 +354,7 @@ def convolution(convnet: ConvNet, image: np.ndarray, layer: str) -> Convolution:
     name = _checked_layer(convnet, layer, convolution_layers(convnet), "a convolution")
     seen = _watched(convnet, image, name)
     kernel, groups = _kernel(seen.operation)
+    activation = _activation(seen.operation)
     return Convolution(
         layer=name,
         windows=_windows(seen),
@@ -361,9 +362,10 @@ def convolution(convnet: ConvNet, image: np.ndarray, layer: str) -> Convolution:
         kernel=kernel,
         bias=_bias(seen.operation, kernel.shape[-1]),
         groups=groups,
-        before=seen.before,
+        # Of a layer that goes on after an activation that changes nothing, what it gives counts.
+        before=seen.outputs if activation is None else seen.before,
         outputs=seen.outputs,
-        activation=_activation(seen.operation),
+        activation=activation,
         _rounding=_rounding(seen.operation),
     )
 
