@@ -40,6 +40,10 @@ class Window(NamedTuple):
         starts = np.asarray(places) * self.stride - self.before
         return np.add.outer(starts, np.arange(self.size) * self.dilation)
 
+    def readers(self, position: int, places: int) -> np.ndarray:
+        """Find which of so many places take the number at a position of the input, int ``(n,)``."""
+        return np.flatnonzero((self.taps(np.arange(places)) == position).any(axis=1))
+
     def after(self, length: int, places: int) -> int:
         """Padding behind an input of ``length`` that so many places need."""
         return max((places - 1) * self.stride + self.reach - self.before - length, 0)

@@ -1,0 +1,305 @@
+"""How does a convolution work? One number of a map, computed from the visitor's photo."""
+
+import numpy as np
+import streamlit as st
+
+import vizlib
+from pages.ui import computing, controls, links, number_grids, scripts, selection, window_sizes
+from pages.ui.sliding_window import slide
+from pages.ui.window_panels import panels, reads_photo
+from pages.ui.wording import as_written
+
+IN_FULL, MOST_IN_FULL = 3, 16
+Place = tuple[int, int, int]
+#: Activations that need all channels of a place.
+OVER_CHANNELS = {"softmax", "log_softmax", "sparsemax"}
+
+
+def show() -> None:
+    chosen = selection.current()
+    controls.heading(
+        "How does a convolution work?",
+        "One number of one map, computed from your photo step by step. It is one place of one "
+        "channel: a large number here does not say what the channel looks for.",
+    )
+    layer = choose_layer(chosen.convnet)
+    if layer is None:
+        st.info("This network has no layer with a window that slides.", icon=":material/info:")
+        return
+    work = computing.at_work(chosen.network.key, chosen.photo.key, layer.name, chosen)
+    place = choose_place(layer, work)
+    if isinstance(work, vizlib.Convolution):
+        show_convolution(chosen, layer, work, place)
+    else:
+        show_pooling(chosen, layer, work, place)
+
+
+def choose_layer(convnet: vizlib.ConvNet) -> vizlib.LayerInfo | None:
+    convolutions = vizlib.convolution_layers(convnet)
+    known = {*convolutions, *vizlib.pooling_layers(convnet)}
+    layers = [layer for layer in convnet.layers if layer in known]
+    if not layers:
+        return None
+    first = (convolutions or layers)[0].name
+    return controls.choose_layer(convnet, key="convolution", default=first, layers=layers)
+
+
+# Which number.
+
+
+def key_of(name: str, layer: vizlib.LayerInfo) -> str:
+    return f"convolution_{name}:{layer.name}:{layer.shape}"
+
+
+def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pooling) -> Place:
+    height, width, channels = work.outputs.shape
+    with st.container(horizontal=True):
+        channel = choose_number(
+            *("channel", channels, layer, int(computing.ranking(work.outputs)[0])),
+            "Of the output: each has a kernel of its own, and makes a map of its own.",
+        )
+        values = work.outputs[..., channel]
+        highest = np.unravel_index(values.argmax(), values.shape)
+        where = "Of the place in the output, from 0. Or click the map on the right below."
+        row = choose_number("row", height, layer, int(highest[0]), where)
+        column = choose_number("column", width, layer, int(highest[1]), where)
+    return channel, row, column
+
+
+def choose_number(
+    name: str, count: int, layer: vizlib.LayerInfo, default: int, explanation: str
+) -> int:
+    if count == 1:
+        return 0
+    key = key_of(name, layer)
+    links.follow(name, range(count), key=key)
+    st.session_state.setdefault(key, default)
+    number = st.number_input(
+        name.capitalize(),
+        0,
+        count - 1,
+        key=key,
+        persist_state="session",
+        width=130,
+        help=explanation,
+    )
+    links.keep(name, number)
+    return number
+
+
+def show_window(
+    chosen: selection.Selection,
+    layer: vizlib.LayerInfo,
+    work: vizlib.Convolution | vizlib.Pooling,
+    place: Place,
+    input_channel: int,
+) -> None:
+    channel, row, column = place
+
+    def pick(row: int, column: int) -> None:
+        st.session_state[key_of("row", layer)] = row
+        st.session_state[key_of("column", layer)] = column
+
+    slide(
+        panels(chosen, layer, work, (input_channel, channel)),
+        work.outputs[..., channel],
+        key="convolution",
+        place=(row, column),
+        on_pick=pick,
+    )
+    st.caption(
+        "Move over the right map and the window slides over the left one; click, or use the arrow "
+        "keys, to compute that place. Red is above zero, blue below, white is zero; hatched is "
+        "padding."
+    )
+
+
+# A convolution.
+
+
+def show_convolution(
+    chosen: selection.Selection, layer: vizlib.LayerInfo, work: vizlib.Convolution, place: Place
+) -> None:
+    step = work.at(*place)
+    show_window(chosen, layer, work, place, step.input_channels[step.strongest(1)[0]])
+    count = choose_count(len(step.input_channels))
+    show_products(step, in_full(step, count), names_of(chosen, work, step))
+    show_sum(work, step, in_full(step, count), names_of(chosen, work, step))
+    show_followers(chosen, layer, place)
+    window_sizes.show(work)
+    controls.copy_as_python(scripts.convolution(chosen, layer.name, place, count))
+
+
+def names_of(
+    chosen: selection.Selection, work: vizlib.Convolution, step: vizlib.ConvolutionStep
+) -> list[str]:
+    if reads_photo(chosen, work):
+        names = controls.input_channels(chosen.convnet)
+        return [names[channel] for channel in step.input_channels]
+    return [f"input channel {channel}" for channel in step.input_channels]
+
+
+def choose_count(channels: int) -> int:
+    st.subheader("Patch times kernel", anchor=False)
+    if channels <= IN_FULL:
+        return channels
+    return st.number_input(
+        "Input channels in full",
+        1,
+        min(MOST_IN_FULL, channels),
+        IN_FULL,
+        key=f"convolution_in_full:{min(MOST_IN_FULL, channels)}",
+        persist_state="session",
+        width=200,
+        help=f"This number is a sum over {channels} input channels. Those that add or take away "
+        "most are written out; the others are one line of the sum.",
+    )
+
+
+def in_full(step: vizlib.ConvolutionStep, count: int) -> list[int]:
+    """Positions of the channels that are written out: all in their order, or the strongest."""
+    everything = count == len(step.input_channels) <= IN_FULL
+    return list(range(count)) if everything else step.strongest(count)
+
+
+def show_products(step: vizlib.ConvolutionStep, shown: list[int], names: list[str]) -> None:
+    patch_limit, kernel_limit = (
+        float(np.abs(values[..., shown]).max()) for values in (step.patch, step.kernel)
+    )
+    products = step.products
+    product_limit = float(np.abs(products[..., shown]).max())
+    rows = [
+        number_grids.row(
+            number_grids.grid(
+                step.patch[..., k],
+                title=f"{names[k]}: patch",
+                limit=patch_limit,
+                padding=step.padding,
+            ),
+            number_grids.sign("×"),
+            number_grids.grid(step.kernel[..., k], title="kernel", limit=kernel_limit),
+            number_grids.sign("="),
+            number_grids.grid(
+                products[..., k], title="products", limit=product_limit, padding=step.padding
+            ),
+            number_grids.sign("Σ"),
+            number_grids.result(number_grids.signed(step.contributions[k])),
+        )
+        for k in shown
+    ]
+    st.html(number_grids.page(*rows))
+
+
+def show_sum(
+    work: vizlib.Convolution,
+    step: vizlib.ConvolutionStep,
+    shown: list[int],
+    names: list[str],
+) -> None:
+    st.subheader("The sum", anchor=False)
+    terms = [(names[k], float(step.contributions[k])) for k in shown]
+    rest = float(np.delete(step.contributions, shown).sum())
+    others = len(step.contributions) - len(shown)
+    terms += [(f"and {others} others", rest)] if others else []
+    terms += [("bias", step.bias)]
+    own = "the network itself gives"
+    totals = [("sum", f"{step.total:.6g}"), (own, f"{step.before:.6g}")]
+    totals += [(f"after {work.activation}", f"{step.output:.6g}")] if work.activation else []
+    st.html(number_grids.page(number_grids.sums(terms, totals)))
+    show_agreement(step)
+    if work.activation in OVER_CHANNELS:
+        st.caption(
+            f"{work.activation} makes one number of all {work.outputs.shape[2]} channels at this "
+            "place: it cannot be computed from this one alone."
+        )
+
+
+def show_agreement(step: vizlib.ConvolutionStep | vizlib.PoolingStep) -> None:
+    if step.diagnosis:
+        st.warning(as_written(step.diagnosis), icon=":material/warning:")
+    else:
+        st.caption(
+            f":material/check: Computed here and by the network: they differ by {abs(step.gap):.1g}, "
+            "which is rounding."
+        )
+
+
+# What becomes of the number.
+
+
+def show_followers(chosen: selection.Selection, layer: vizlib.LayerInfo, place: Place) -> None:
+    """Follow the number through the layers that keep its place, up to the next window."""
+    channel, row, column = place
+    convolutions = set(vizlib.convolution_layers(chosen.convnet))
+    pools = set(vizlib.pooling_layers(chosen.convnet))
+    st.subheader("What becomes of the number", anchor=False)
+    for follower in computing.followers(chosen.network.key, layer.name, chosen):
+        title = f"**{as_written(follower.name)}** ({follower.kind})"
+        if follower in pools:
+            st.markdown(f"- {title} takes it with its neighbours:")
+            show_pooled(chosen, follower, place)
+            return
+        if follower in convolutions or follower.shape != layer.shape:
+            st.markdown(f"- {title} takes the whole map next.")
+            return
+        maps = computing.maps(chosen.network.key, chosen.photo.key, follower.name, chosen)
+        st.markdown(f"- {title} makes **{maps[row, column, channel]:.6g}** of it.")
+    st.markdown("- Nothing that is known here takes it.")
+
+
+def show_pooled(chosen: selection.Selection, pool: vizlib.LayerInfo, place: Place) -> None:
+    channel, row, column = place
+    work = computing.at_work(chosen.network.key, chosen.photo.key, pool.name, chosen)
+    (down, across), (rows, columns) = work.windows, work.outputs.shape[:2]
+    readers = [
+        (int(r), int(c)) for r in down.readers(row, rows) for c in across.readers(column, columns)
+    ]
+    if not readers:
+        st.caption("No window of it takes this place: its stride jumps over it.")
+        return
+    step = work.at(channel, *readers[0])
+    asked = int(np.flatnonzero(step.rows == row)[0]), int(np.flatnonzero(step.columns == column)[0])
+    show_pooling_step(work, step, asked=asked)
+    others = f"One of {len(readers)} windows that take it: it" if len(readers) > 1 else "It"
+    st.caption(f"{others} makes row {readers[0][0]}, column {readers[0][1]} of its output.")
+
+
+# Pooling.
+
+
+def show_pooling(
+    chosen: selection.Selection, layer: vizlib.LayerInfo, work: vizlib.Pooling, place: Place
+) -> None:
+    step = work.at(*place)
+    show_window(chosen, layer, work, place, place[0])
+    st.subheader("The window", anchor=False)
+    show_pooling_step(work, step)
+    show_followers(chosen, layer, place)
+    window_sizes.show(work)
+    controls.copy_as_python(scripts.pooling(chosen, layer.name, place))
+
+
+def show_pooling_step(
+    work: vizlib.Pooling, step: vizlib.PoolingStep, *, asked: tuple[int, int] | None = None
+) -> None:
+    counted = int((~step.padding).sum())
+    how = "largest" if work.takes_maximum else f"sum / {counted}"
+    grid = number_grids.grid(
+        step.patch,
+        title=f"{counted} numbers of channel {step.channel}",
+        limit=float(np.abs(step.patch).max()),
+        padding=step.padding,
+        wins=step.winner,
+        asked=asked,
+    )
+    total = number_grids.result(f"{step.total:.6g}")
+    st.html(number_grids.page(number_grids.row(grid, number_grids.sign(f"{how} ="), total)))
+    st.caption(
+        "The framed number wins; the others are forgotten."
+        if work.takes_maximum
+        else "All count alike; padding does not count."
+    )
+    show_agreement(step)
+
+
+show()
