@@ -60,7 +60,7 @@ def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pool
         )
         values = work.outputs[..., channel]
         highest = np.unravel_index(values.argmax(), values.shape)
-        where = "Of the place in the output, from 0. Or click the map on the right below."
+        where = "Of the place in the output, from 0. Or click the last of the maps below."
         row = choose_number("row", height, layer, int(highest[0]), where)
         column = choose_number("column", width, layer, int(highest[1]), where)
     return channel, row, column
@@ -108,10 +108,19 @@ def show_window(
         on_pick=pick,
     )
     st.caption(
-        "Move over the right map and the window slides over the left one; click, or use the arrow "
+        "Move over the last map, and the window slides over the others; click, or use the arrow "
         "keys, to compute that place. Red is above zero, blue below, white is zero; hatched is "
         "padding."
     )
+
+
+def padded_by(
+    convnet: vizlib.ConvNet, layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pooling
+) -> vizlib.LayerInfo | None:
+    """The layer that has put zeros around what this one takes, if one has."""
+    before = convnet.all_layers[convnet.all_layers.index(layer) - 1]
+    padded = before.kind == "ZeroPadding2D" and before.shape == work.inputs.shape
+    return before if padded else None
 
 
 # A convolution.
@@ -122,11 +131,18 @@ def show_convolution(
 ) -> None:
     step = work.at(*place)
     show_window(chosen, layer, work, place, step.input_channels[step.strongest(1)[0]])
+    st.subheader("Patch times kernel", anchor=False)
+    if reads_photo(chosen, work):
+        st.caption(
+            "The patch holds the numbers as the network receives them: "
+            f"`{chosen.convnet.preprocess}`, {chosen.convnet.preprocessing.description}."
+        )
     count = choose_count(len(step.input_channels))
-    show_products(step, in_full(step, count), names_of(chosen, work, step))
-    show_sum(work, step, in_full(step, count), names_of(chosen, work, step))
+    shown, names = in_full(step, count), names_of(chosen, work, step)
+    show_products(step, shown, names)
+    show_sum(work, step, shown, names)
     show_followers(chosen, layer, place)
-    window_sizes.show(work)
+    window_sizes.show(work, padded_by=padded_by(chosen.convnet, layer, work))
     controls.copy_as_python(scripts.convolution(chosen, layer.name, place, count))
 
 
@@ -140,7 +156,6 @@ def names_of(
 
 
 def choose_count(channels: int) -> int:
-    st.subheader("Patch times kernel", anchor=False)
     if channels <= IN_FULL:
         return channels
     return st.number_input(
@@ -168,25 +183,21 @@ def show_products(step: vizlib.ConvolutionStep, shown: list[int], names: list[st
     )
     products = step.products
     product_limit = float(np.abs(products[..., shown]).max())
-    rows = [
-        number_grids.row(
-            number_grids.grid(
-                step.patch[..., k],
-                title=f"{names[k]}: patch",
-                limit=patch_limit,
-                padding=step.padding,
-            ),
-            number_grids.sign("×"),
-            number_grids.grid(step.kernel[..., k], title="kernel", limit=kernel_limit),
-            number_grids.sign("="),
-            number_grids.grid(
-                products[..., k], title="products", limit=product_limit, padding=step.padding
-            ),
-            number_grids.sign("Σ"),
-            number_grids.result(number_grids.signed(step.contributions[k])),
+    grid, sign = number_grids.grid, number_grids.sign
+    rows = []
+    for k in shown:
+        patch = {"title": f"{names[k]}: patch", "limit": patch_limit, "padding": step.padding}
+        product = {"title": "products", "limit": product_limit, "padding": step.padding}
+        kernel = grid(step.kernel[..., k], title="kernel", limit=kernel_limit)
+        total = number_grids.result(number_grids.signed(step.contributions[k]))
+        rows.append(
+            number_grids.row(
+                number_grids.together(grid(step.patch[..., k], **patch), sign("×"), kernel),
+                number_grids.together(
+                    sign("="), grid(products[..., k], **product), sign("Σ"), total
+                ),
+            )
         )
-        for k in shown
-    ]
     st.html(number_grids.page(*rows))
 
 
@@ -203,8 +214,8 @@ def show_sum(
     terms += [(f"and {others} others", rest)] if others else []
     terms += [("bias", step.bias)]
     own = "the network itself gives"
-    totals = [("sum", f"{step.total:.6g}"), (own, f"{step.before:.6g}")]
-    totals += [(f"after {work.activation}", f"{step.output:.6g}")] if work.activation else []
+    totals = [("sum", step.total), (own, step.before)]
+    totals += [(f"after {work.activation}", step.output)] if work.activation else []
     st.html(number_grids.page(number_grids.sums(terms, totals)))
     show_agreement(step)
     if work.activation in OVER_CHANNELS:
@@ -218,10 +229,8 @@ def show_agreement(step: vizlib.ConvolutionStep | vizlib.PoolingStep) -> None:
     if step.diagnosis:
         st.warning(as_written(step.diagnosis), icon=":material/warning:")
     else:
-        st.caption(
-            f":material/check: Computed here and by the network: they differ by {abs(step.gap):.1g}, "
-            "which is rounding."
-        )
+        differ = f"they differ by {abs(step.gap):.1g}, which is rounding" if step.gap else "equal"
+        st.caption(f":material/check: Computed here and by the network: {differ}.")
 
 
 # What becomes of the number.
@@ -233,18 +242,22 @@ def show_followers(chosen: selection.Selection, layer: vizlib.LayerInfo, place: 
     convolutions = set(vizlib.convolution_layers(chosen.convnet))
     pools = set(vizlib.pooling_layers(chosen.convnet))
     st.subheader("What becomes of the number", anchor=False)
+    lines, pool = [], None
     for follower in computing.followers(chosen.network.key, layer.name, chosen):
-        title = f"**{as_written(follower.name)}** ({follower.kind})"
+        title = f"- **{as_written(follower.name)}** ({follower.kind})"
         if follower in pools:
-            st.markdown(f"- {title} takes it with its neighbours:")
-            show_pooled(chosen, follower, place)
-            return
+            lines.append(f"{title} takes it with its neighbours:")
+            pool = follower
+            break
         if follower in convolutions or follower.shape != layer.shape:
-            st.markdown(f"- {title} takes the whole map next.")
-            return
+            lines.append(f"{title} takes the whole map next.")
+            break
         maps = computing.maps(chosen.network.key, chosen.photo.key, follower.name, chosen)
-        st.markdown(f"- {title} makes **{maps[row, column, channel]:.6g}** of it.")
-    st.markdown("- Nothing that is known here takes it.")
+        value = number_grids.plain(maps[row, column, channel])
+        lines.append(f"{title} makes **{value}** of it.")
+    st.markdown("\n".join(lines or ["- No layer takes it: it is part of what the network gives."]))
+    if pool is not None:
+        show_pooled(chosen, pool, place)
 
 
 def show_pooled(chosen: selection.Selection, pool: vizlib.LayerInfo, place: Place) -> None:
@@ -260,8 +273,11 @@ def show_pooled(chosen: selection.Selection, pool: vizlib.LayerInfo, place: Plac
     step = work.at(channel, *readers[0])
     asked = int(np.flatnonzero(step.rows == row)[0]), int(np.flatnonzero(step.columns == column)[0])
     show_pooling_step(work, step, asked=asked)
-    others = f"One of {len(readers)} windows that take it: it" if len(readers) > 1 else "It"
-    st.caption(f"{others} makes row {readers[0][0]}, column {readers[0][1]} of its output.")
+    others = f"One of {len(readers)} windows that take it" if len(readers) > 1 else "The window"
+    st.caption(
+        f"{others}, the number underlined: it makes row {readers[0][0]}, column {readers[0][1]} "
+        "of the output."
+    )
 
 
 # Pooling.
@@ -275,7 +291,7 @@ def show_pooling(
     st.subheader("The window", anchor=False)
     show_pooling_step(work, step)
     show_followers(chosen, layer, place)
-    window_sizes.show(work)
+    window_sizes.show(work, padded_by=padded_by(chosen.convnet, layer, work))
     controls.copy_as_python(scripts.pooling(chosen, layer.name, place))
 
 
@@ -292,7 +308,7 @@ def show_pooling_step(
         wins=step.winner,
         asked=asked,
     )
-    total = number_grids.result(f"{step.total:.6g}")
+    total = number_grids.result(number_grids.plain(step.total))
     st.html(number_grids.page(number_grids.row(grid, number_grids.sign(f"{how} ="), total)))
     st.caption(
         "The framed number wins; the others are forgotten."

@@ -11,24 +11,31 @@ import vizlib
 COLORMAP = "RdBu_r"
 _STYLE = """<style>
 .numbers { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem .6rem;
-  margin: .2rem 0 .9rem; }
-.numbers .grid { display: grid; gap: 1px; overflow-x: auto; max-width: 100%; padding: 3px; }
-.numbers .cell { font: 500 .8rem/1 "Source Code Pro", monospace; padding: .5rem 0; width: 3.4rem;
-  text-align: center; border-radius: 2px; white-space: nowrap; }
-.numbers .small .cell { font-size: .65rem; width: 2.5rem; padding: .4rem 0; }
-.numbers .padding { background-image: repeating-linear-gradient(45deg, #8886 0 3px, #fff0 3px 6px); }
-.numbers .wins { outline: 3px solid var(--wins, #0b7a7c); outline-offset: -1px; font-weight: 700; }
-.numbers .asked { outline: 2px dashed #000; outline-offset: -2px; }
+  margin: .2rem 0 .9rem; --cell: 3.4rem; --letters: .8rem; }
+.numbers .half { display: flex; align-items: center; gap: .5rem; max-width: 100%; }
 .numbers figure { margin: 0; max-width: 100%; min-width: 0; }
 .numbers figcaption { font-size: .8rem; opacity: .8; margin-bottom: .15rem; }
-.numbers .sign { font-size: 1.3rem; opacity: .8; }
+.numbers .grid { display: grid; gap: 1px; overflow-x: auto; max-width: 100%; padding: 3px; }
+.numbers .small { --cell: 2.5rem; --letters: .65rem; }
+.numbers .cell { font: 500 var(--letters)/1 "Source Code Pro", monospace; width: var(--cell);
+  padding: .5rem 0; text-align: center; border-radius: 2px; white-space: nowrap; }
+.numbers .padding { background-image:
+  repeating-linear-gradient(45deg, #8886 0 3px, #fff0 3px 6px); }
+.numbers .wins { box-shadow: inset 0 0 0 2px #000, inset 0 0 0 4px #fff; font-weight: 700; }
+.numbers .asked { text-decoration: underline 2px; text-underline-offset: 3px; }
+.numbers .sign { font-size: 1.3rem; opacity: .8; white-space: nowrap; }
 .numbers .sum { font: 700 1.05rem/1 "Source Code Pro", monospace; white-space: nowrap; }
 .sums { border-collapse: collapse; font-variant-numeric: tabular-nums; max-width: 100%; }
 .sums td { padding: .25rem .6rem .25rem 0; border: none; }
-.sums td.number { font-family: "Source Code Pro", monospace; text-align: right; white-space: nowrap; }
+.sums td.number { font-family: "Source Code Pro", monospace; text-align: right;
+  white-space: nowrap; }
 .sums .bar { width: 10rem; max-width: 25vw; }
 .sums .bar div { height: .8rem; border-radius: 2px; }
 .sums .total td { border-top: 2px solid currentColor; font-weight: 700; }
+@media (width < 1200px) {
+  .numbers { --cell: 2.75rem; --letters: .7rem; column-gap: .4rem; }
+  .numbers .half { gap: .35rem; }
+}
 </style>"""
 
 
@@ -45,6 +52,11 @@ def short(value: float) -> str:
     decimals = max(0, min(3, 2 - math.floor(math.log10(size))))
     text = f"{value:.{decimals}f}" if 5e-4 <= size < 1e5 else f"{value:.0e}"
     return text.replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+
+
+def plain(value: float) -> str:
+    """Write a number with six digits."""
+    return f"{value:.6g}".replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -97,8 +109,13 @@ def _spoken(values: np.ndarray, title: str) -> str:
 
 
 def row(*parts: str) -> str:
-    """Put grids and signs beside each other."""
+    """Put grids and signs beside each other; where there is no room, a part goes below."""
     return f'<div class="numbers">{"".join(parts)}</div>'
+
+
+def together(*parts: str) -> str:
+    """Parts of a row that are never torn apart."""
+    return f'<div class="half">{"".join(parts)}</div>'
 
 
 def sign(text: str) -> str:
@@ -111,7 +128,7 @@ def result(text: str) -> str:
     return f'<span class="sum">{escape(text)}</span>'
 
 
-def sums(terms: Sequence[tuple[str, float]], totals: Sequence[tuple[str, str]]) -> str:
+def sums(terms: Sequence[tuple[str, float]], totals: Sequence[tuple[str, float]]) -> str:
     """Draw a sum: terms with bars, then lines below the stroke."""
     largest = max((abs(value) for _, value in terms), default=0) or 1
     ends = vizlib.render.palette(COLORMAP)[[40, 215]]
@@ -123,9 +140,8 @@ def sums(terms: Sequence[tuple[str, float]], totals: Sequence[tuple[str, str]]) 
             f'<tr><td>{escape(name)}</td><td class="number">{signed(value)}</td>'
             f'<td class="bar"><div style="{bar}"></div></td></tr>'
         )
-    for number, (name, text) in enumerate(totals):
+    for number, (name, value) in enumerate(totals):
         stroke = ' class="total"' if number == 0 else ""
-        lines.append(
-            f'<tr{stroke}><td>{escape(name)}</td><td class="number">{escape(text)}</td><td></td></tr>'
-        )
+        cells = f'<td>{escape(name)}</td><td class="number">{plain(value)}</td><td></td>'
+        lines.append(f"<tr{stroke}>{cells}</tr>")
     return f'<table class="sums">{"".join(lines)}</table>'

@@ -8,8 +8,18 @@ import numpy as np
 import streamlit as st
 
 _CSS = """
-.panels { display: flex; flex-wrap: wrap; gap: 0.75rem 1rem; align-items: flex-start; }
-figure { flex: 1 1 10rem; max-width: 26rem; min-width: 0; margin: 0; }
+.root { container-type: inline-size; }
+.panels { display: grid; gap: 0.75rem 1rem; align-items: start; max-width: 78rem; }
+.panels { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+.panels[data-count="2"] { max-width: 52rem; }
+@container (width < 32rem) { .panels[data-count="3"] figure:last-child { grid-column: 1 / -1; } }
+@container (width >= 32rem) {
+  .panels[data-count="3"] { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+}
+@container (width >= 52rem) {
+  .panels[data-count="4"] { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+}
+figure { min-width: 0; margin: 0; }
 figcaption {
   font: 0.85rem/1.35 var(--st-font); color: var(--st-text-color); margin-bottom: 0.3rem;
   min-height: 2.7em; display: flex; align-items: flex-end;
@@ -26,7 +36,9 @@ figcaption {
   transform: translate(-50%, -50%); border: 2px solid var(--st-primary-color);
   box-shadow: 0 0 0 1px #fff, 0 0 0 2px #000, inset 0 0 0 1px #fff;
 }
-.tap { position: absolute; box-sizing: border-box; border: 1px solid #fff; outline: 1px solid #000; }
+.tap {
+  position: absolute; box-sizing: border-box; border: 1px solid #fff; outline: 1px solid #000;
+}
 .label {
   font: 0.85rem/1.4 var(--st-font); color: var(--st-text-color); min-height: 1.4em;
   margin-top: 0.3rem; font-variant-numeric: tabular-nums;
@@ -45,6 +57,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   const root = made("div", "root");
   const row_of_panels = made("div", "panels", root);
+  row_of_panels.dataset.count = data.panels.length;
   let [row, column] = data.place;
 
   const panels = data.panels.map((panel) => {
@@ -190,7 +203,7 @@ def slide(
     place: tuple[int, int],
     on_pick: Callable[[int, int], None],
 ) -> None:
-    """Show panels, the last of which is the output; call ``on_pick(row, column)`` when it is picked.
+    """Show panels, the last of which is the output; call ``on_pick(row, column)`` for a new place.
 
     The windows in all of them follow the mouse, and the arrow keys move the one that is picked.
 

@@ -75,11 +75,16 @@ def _input_panel(
         size=lengths,
         down=_spans(down, rows),
         across=_spans(across, columns),
-        padding=(
-            *(down.before, down.after(lengths[0], rows)),
-            *(across.before, across.after(lengths[1], columns)),
-        ),
+        padding=padding(work),
     )
+
+
+def padding(work: vizlib.Convolution | vizlib.Pooling) -> tuple[int, int, int, int]:
+    """Padding above, below, left and right of a layer's input."""
+    (down, across), (height, width) = work.windows, work.inputs.shape[:2]
+    rows, columns = work.outputs.shape[:2]
+    vertical = down.before, down.after(height, rows)
+    return *vertical, across.before, across.after(width, columns)
 
 
 def _spans(window: vizlib.Window, places: int) -> list[Span]:
@@ -114,7 +119,7 @@ def _output_panel(
 ) -> Panel:
     rows, columns = work.outputs.shape[:2]
     return Panel(
-        title=f"What it gives: channel {channel} of {layer.channels}. Click a place",
+        title=f"What it gives: channel {channel} of {layer.channels}",
         alt=f"Channel {channel} of {layer.name}, {columns} x {rows} places to choose from",
         png=vizlib.render.to_png(coloured(work.outputs, channel)),
         size=(rows, columns),

@@ -5,15 +5,19 @@ import math
 import streamlit as st
 
 import vizlib
+from pages.ui.window_panels import padding
+from pages.ui.wording import as_written
 
-_FORMULA = (
-    r"\text{output} = \left\lfloor\frac{\text{input} + \text{padding} - "
-    r"\text{dilation}\cdot(\text{kernel} - 1) - 1}{\text{stride}}\right\rfloor + 1"
-)
+_FORMULA = r"\left\lfloor\frac{n + p - d\,(k - 1) - 1}{s}\right\rfloor + 1"
 
 
-def show(work: vizlib.Convolution | vizlib.Pooling) -> None:
-    """Tell size, stride, padding, dilation and groups of a layer, and what they do."""
+def show(
+    work: vizlib.Convolution | vizlib.Pooling, *, padded_by: vizlib.LayerInfo | None = None
+) -> None:
+    """Tell size, stride, padding, dilation and groups of a layer, and what they do.
+
+    ``padded_by`` is the layer that has put zeros around the input, if one has.
+    """
     (height, width), (rows, columns) = work.inputs.shape[:2], work.outputs.shape[:2]
     st.subheader(f"From {height} x {width} to {rows} x {columns}", anchor=False)
     st.latex(_FORMULA)
@@ -21,20 +25,26 @@ def show(work: vizlib.Convolution | vizlib.Pooling) -> None:
     if down == across:
         st.latex(down)
     else:
-        st.latex(rf"\text{{height:}}\quad {down}")
-        st.latex(rf"\text{{width:}}\quad {across}")
-    st.markdown("\n".join(f"- {line}" for line in _in_words(work)))
+        st.latex(rf"\text{{height:}}\enspace {down}")
+        st.latex(rf"\text{{width:}}\enspace {across}")
+    st.caption(
+        "$n$: size of the input, $p$: padding before and after it, $k$: size of the window, "
+        "$d$: its dilation, $s$: its stride. $\\lfloor\\ \\rfloor$ rounds down."
+    )
+    st.markdown("\n".join(f"- {line}" for line in _in_words(work, padded_by)))
 
 
 def _with_numbers(work: vizlib.Convolution | vizlib.Pooling, axis: int) -> str:
     window, length, places = work.windows[axis], work.inputs.shape[axis], work.outputs.shape[axis]
-    padding = f"({window.before} + {window.after(length, places)})"
-    above = rf"{length} + {padding} - {window.dilation}\cdot({window.size} - 1) - 1"
+    padded = f"{length} + {window.before} + {window.after(length, places)}"
+    above = rf"{padded} - {window.dilation}\cdot({window.size} - 1) - 1"
     return rf"\left\lfloor\frac{{{above}}}{{{window.stride}}}\right\rfloor + 1 = {places}"
 
 
-def _in_words(work: vizlib.Convolution | vizlib.Pooling) -> list[str]:
-    lines = [_window(work), _stride(work), _padding(work)]
+def _in_words(
+    work: vizlib.Convolution | vizlib.Pooling, padded_by: vizlib.LayerInfo | None
+) -> list[str]:
+    lines = [_window(work), _stride(work), _padding(work, padded_by)]
     if max(window.dilation for window in work.windows) > 1:
         lines.append(_dilation(work))
     if isinstance(work, vizlib.Convolution):
@@ -66,8 +76,11 @@ def _stride(work: vizlib.Convolution | vizlib.Pooling) -> str:
     return f"**Stride** {step}: from one number to the next the window jumps, so the map shrinks."
 
 
-def _padding(work: vizlib.Convolution | vizlib.Pooling) -> str:
+def _padding(work: vizlib.Convolution | vizlib.Pooling, padded_by: vizlib.LayerInfo | None) -> str:
     above, below, left, right = padding(work)
+    if padded_by is not None:
+        name = as_written(padded_by.name)
+        return f"**Padding** none of its own: {name}, just before it, has put zeros around the map."
     if not any((above, below, left, right)):
         return "**Padding** none: the window never hangs over the edge."
     filled = "zeros" if isinstance(work, vizlib.Convolution) else "nothing that counts"
@@ -78,14 +91,6 @@ def _padding(work: vizlib.Convolution | vizlib.Pooling) -> str:
         + uneven
         * (above != below or left != right)
     )
-
-
-def padding(work: vizlib.Convolution | vizlib.Pooling) -> tuple[int, int, int, int]:
-    """Padding above, below, left and right of a layer's input."""
-    (down, across), (height, width) = work.windows, work.inputs.shape[:2]
-    rows, columns = work.outputs.shape[:2]
-    vertical = down.before, down.after(height, rows)
-    return *vertical, across.before, across.after(width, columns)
 
 
 def _dilation(work: vizlib.Convolution | vizlib.Pooling) -> str:
