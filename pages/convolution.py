@@ -6,7 +6,7 @@ import streamlit as st
 import vizlib
 from pages.ui import computing, controls, links, number_grids, scripts, selection, window_sizes
 from pages.ui.sliding_window import slide
-from pages.ui.window_panels import panels, reads_photo
+from pages.ui.window_panels import before, colours, panels
 from pages.ui.wording import as_written
 
 IN_FULL, MOST_IN_FULL = 3, 16
@@ -55,7 +55,7 @@ def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pool
     height, width, channels = work.outputs.shape
     with st.container(horizontal=True):
         channel = choose_number(
-            *("channel", channels, layer, int(computing.ranking(work.outputs)[0])),
+            *("channel", channels, layer, most_selective(work.outputs)),
             "Of the output: each has a kernel of its own, and makes a map of its own.",
         )
         values = work.outputs[..., channel]
@@ -64,6 +64,13 @@ def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pool
         row = choose_number("row", height, layer, int(highest[0]), where)
         column = choose_number("column", width, layer, int(highest[1]), where)
     return channel, row, column
+
+
+def most_selective(maps: np.ndarray) -> int:
+    """Pick a channel that fires in few places: an edge tells more than an even patch of white."""
+    mean = np.abs(maps).mean(axis=(0, 1))
+    # A channel that hardly fires at all tells nothing.
+    return int((maps.std(axis=(0, 1)) / (mean + 1e-3 * np.abs(maps).max() + 1e-30)).argmax())
 
 
 def choose_number(
@@ -80,7 +87,7 @@ def choose_number(
         count - 1,
         key=key,
         persist_state="session",
-        width=130,
+        width=108,
         help=explanation,
     )
     links.keep(name, number)
@@ -118,9 +125,8 @@ def padded_by(
     convnet: vizlib.ConvNet, layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pooling
 ) -> vizlib.LayerInfo | None:
     """The layer that has put zeros around what this one takes, if one has."""
-    before = convnet.all_layers[convnet.all_layers.index(layer) - 1]
-    padded = before.kind == "ZeroPadding2D" and before.shape == work.inputs.shape
-    return before if padded else None
+    padding = [one for one in before(convnet, layer)[-1:] if one.kind == "ZeroPadding2D"]
+    return next((one for one in padding if one.shape == work.inputs.shape), None)
 
 
 # A convolution.
@@ -132,13 +138,9 @@ def show_convolution(
     step = work.at(*place)
     show_window(chosen, layer, work, place, step.input_channels[step.strongest(1)[0]])
     st.subheader("Patch times kernel", anchor=False)
-    if reads_photo(chosen, work):
-        st.caption(
-            "The patch holds the numbers as the network receives them: "
-            f"`{chosen.convnet.preprocess}`, {chosen.convnet.preprocessing.description}."
-        )
+    show_preprocessing(chosen.convnet, layer)
     count = choose_count(len(step.input_channels))
-    shown, names = in_full(step, count), names_of(chosen, work, step)
+    shown, names = in_full(step, count), names_of(chosen, layer, step)
     show_products(step, shown, names)
     show_sum(work, step, shown, names)
     show_followers(chosen, layer, place)
@@ -146,13 +148,23 @@ def show_convolution(
     controls.copy_as_python(scripts.convolution(chosen, layer.name, place, count))
 
 
+def show_preprocessing(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> None:
+    """Say what was done to the photo before a layer that takes its colours."""
+    if colours(convnet, layer) is None:
+        return
+    earlier = ", then ".join(as_written(one.name) for one in before(convnet, layer))
+    st.caption(
+        "The patch holds the numbers as the layer receives them: "
+        f"`{convnet.preprocess}`, {convnet.preprocessing.description}"
+        + (f", then {earlier}." if earlier else ".")
+    )
+
+
 def names_of(
-    chosen: selection.Selection, work: vizlib.Convolution, step: vizlib.ConvolutionStep
+    chosen: selection.Selection, layer: vizlib.LayerInfo, step: vizlib.ConvolutionStep
 ) -> list[str]:
-    if reads_photo(chosen, work):
-        names = controls.input_channels(chosen.convnet)
-        return [names[channel] for channel in step.input_channels]
-    return [f"input channel {channel}" for channel in step.input_channels]
+    names = colours(chosen.convnet, layer)
+    return [names[c] if names else f"input channel {c}" for c in step.input_channels]
 
 
 def choose_count(channels: int) -> int:

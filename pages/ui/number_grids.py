@@ -9,6 +9,10 @@ import numpy as np
 import vizlib
 
 COLORMAP = "RdBu_r"
+#: A grid of more is not written out: nobody would read it, and browsers would be slow.
+MOST_CELLS = 21 * 21
+#: Relative luminance above which black letters stand out more than white ones (WCAG 2, 1.4.3).
+_BRIGHT = 0.179
 _STYLE = """<style>
 .numbers { display: flex; flex-wrap: wrap; align-items: center; gap: .4rem .6rem;
   margin: .2rem 0 .9rem; --cell: 3.4rem; --letters: .8rem; }
@@ -77,6 +81,9 @@ def grid(
 
     Cells of the padding are hatched, the one that wins and the one asked about are framed.
     """
+    if values.size > MOST_CELLS:
+        height, width = values.shape
+        return _figure(title, f"{height} x {width} numbers, too many to write out")
     colours = vizlib.render.colorize(values, colormap=COLORMAP, limit=limit or None)
     hatched = np.zeros(values.shape, bool) if padding is None else padding
     cells = []
@@ -89,18 +96,25 @@ def grid(
     columns = values.shape[1]
     size = "grid small" if columns > 5 else "grid"
     style = f"grid-template-columns: repeat({columns}, max-content)"
-    return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f'<div class="{size}" style="{style}" role="img" aria-label="{_spoken(values, title)}">'
-        f"{''.join(cells)}</div></figure>"
-    )
+    described = f'role="img" aria-label="{_spoken(values, title)}"'
+    return _figure(title, f'<div class="{size}" style="{style}" {described}>{"".join(cells)}</div>')
+
+
+def _figure(title: str, content: str) -> str:
+    return f"<figure><figcaption>{escape(title)}</figcaption>{content}</figure>"
 
 
 def _cell(value: float, colour: np.ndarray, classes: str, note: str) -> str:
     red, green, blue = (int(part) for part in colour)
-    text = "#000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#fff"
+    text = "#000" if _luminance(colour) > _BRIGHT else "#fff"
     style = f"background-color: rgb({red}, {green}, {blue}); color: {text}"
     return f'<div class="{classes}" style="{style}" title="{note}">{short(value)}</div>'
+
+
+def _luminance(colour: np.ndarray) -> float:
+    share = colour / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def _spoken(values: np.ndarray, title: str) -> str:

@@ -113,7 +113,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
       panel.mark.style.width = `max(${(100 * (right - left)) / seen.width}%, 9px)`;
       panel.mark.style.height = `max(${(100 * (bottom - top)) / seen.height}%, 9px)`;
     }
-    label.textContent = `row ${r}, column ${c}: ${data.values[r * data.columns + c]}`;
+    const value = data.values[r * data.columns + c];
+    label.textContent = `row ${r}, column ${c}` + (value === undefined ? "" : `: ${value}`);
   };
 
   const output = panels.at(-1);
@@ -154,6 +155,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
 }
 """
 
+#: Values of larger maps are not told under the mouse: they would take seconds to send.
+_MOST_VALUES = 2**17
 _sliding = st.components.v2.component("vizlib_sliding_window", css=_CSS, js=_JS)
 #: Where a window begins, and where the first cell after it is.
 Span = tuple[int, int]
@@ -219,11 +222,12 @@ def slide(
     """
     state_key = f"{key}_sliding"
     rows, columns = values.shape
+    told = values.size <= _MOST_VALUES
     _sliding(
         key=state_key,
         data={
             "panels": [panel.data for panel in panels],
-            "values": [f"{value:.4g}" for value in values.ravel()],
+            "values": [f"{value:.4g}" for value in values.ravel()] if told else [],
             "rows": rows,
             "columns": columns,
             "place": list(place),

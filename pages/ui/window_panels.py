@@ -5,18 +5,31 @@ from collections.abc import Sequence
 import numpy as np
 
 import vizlib
-from pages.ui import computing
+from pages.ui import computing, controls
 from pages.ui.number_grids import COLORMAP
 from pages.ui.selection import Selection
 from pages.ui.sliding_window import Panel, Span
 
+#: Layers before the first convolution after which a channel is still a colour.
+_KEEP_COLOURS = {
+    *("Rescaling", "Normalization", "ZeroPadding2D", "Resizing", "CenterCrop"),
+    *("RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomCrop"),
+    *("RandomContrast", "RandomBrightness", "GaussianNoise", "Dropout"),
+}
 #: Cells in view in the close-up, at least, and for each cell of the window.
 _FEWEST_CELLS, _CELLS_AROUND = 9, 4
 
 
-def reads_photo(chosen: Selection, work: vizlib.Convolution | vizlib.Pooling) -> bool:
-    """Whether a layer takes the photo itself, just as the network receives it."""
-    return np.array_equal(work.inputs, chosen.convnet.input_tensor(chosen.image))
+def before(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> tuple[vizlib.LayerInfo, ...]:
+    """All layers that run before one."""
+    return convnet.all_layers[: convnet.all_layers.index(layer)]
+
+
+def colours(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> list[str] | None:
+    """Names of the channels that a layer takes, where these are still the photo's colours."""
+    if all(one.kind in _KEEP_COLOURS for one in before(convnet, layer)):
+        return controls.input_channels(convnet)
+    return None
 
 
 def panels(
@@ -27,9 +40,11 @@ def panels(
 ) -> list[Panel]:
     """Give all panels; ``channels`` are those shown of the input and of the output."""
     seen, given = channels
-    reads = reads_photo(chosen, work)
     height, width, count = work.inputs.shape
-    what = f"the photo, {width} x {height}" if reads else f"channel {seen} of {count}"
+    names = colours(chosen.convnet, layer)
+    reads = names is not None and (height, width) == chosen.convnet.input_size
+    name = f"channel {seen} of {count}" if names is None else names[seen]
+    what = f"the photo, {width} x {height}" if reads else name
     picture = chosen.convnet.input_image(chosen.image) if reads else coloured(work.inputs, seen)
     taken = _input_panel(work, picture, f"What the layer takes: {what}")
     return [
