@@ -93,10 +93,12 @@ class Visitor:
 
     def go(self, name: str) -> "Visitor":
         link = self.page.get_by_role("link", name=name, exact=True)
-        # In narrow windows the last pages are behind a menu.
+        # In narrow windows the last pages are in a menu.
         more = self.page.get_by_text(re.compile(r"^\d more$"))
-        if not link.is_visible() and more.is_visible():
+        link.or_(more).first.wait_for()
+        if not link.is_visible():
             more.click()
+            link = self.page.get_by_text(name, exact=True).locator("visible=true").last
         link.click()
         self.page.wait_for_url(f"**/{name.lower()}*" if name != "Network" else "**/?*")
         settle(self.page)
