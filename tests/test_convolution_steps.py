@@ -405,3 +405,16 @@ def test_same_windows_meet_every_number_within_their_reach(length, size, stride,
     assert taps.max() < length + after
     assert ((taps >= 0) & (taps < length)).any(axis=1).all() or dilation > 1
     np.testing.assert_array_equal(window.taps(places - 1), taps[-1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    window=st.builds(
+        Window, st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(0, 3)
+    ),
+    places=st.integers(1, 12),
+    position=st.integers(0, 40),
+)
+def test_readers_are_the_places_that_take_a_number(window, places, position):
+    taking = [place for place in range(places) if position in window.taps(place)]
+    assert window.readers(position, places).tolist() == taking
