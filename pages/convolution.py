@@ -87,7 +87,7 @@ def choose_number(
         count - 1,
         key=key,
         persist_state="session",
-        width=108,
+        width=130,
         help=explanation,
     )
     links.keep(name, number)

@@ -149,8 +149,20 @@ def test_windows_in_all_pictures_are_those_of_the_number(dashboard, convnet, ima
         assert photo["across"][column] == [seen.left, seen.right]
         assert given["down"][row] == [row, row + 1]
     assert taken["padding"] == [1, 1, 1, 1]
+    # The photo as it is, the maps as the network sees them.
+    assert photo["aspect"] == pytest.approx(image.shape[1] / image.shape[0], rel=0.02)
+    assert (photo["smooth"], taken["smooth"], taken["aspect"]) == (True, False, None)
     values = work.outputs[..., 1]
     assert sliding(app)["values"][3 * 16 + 4] == f"{values[3, 4]:.4g}"
+
+
+def test_the_first_number_is_one_of_a_channel_that_fires_in_few_places(dashboard, convnet, image):
+    app = dashboard("convolution", layer="conv1")
+    channel, row, column = place_of(app)
+    maps = vizlib.activations(convnet, image, ["conv1"])["conv1"]
+    assert maps[..., channel].argmax() == row * 32 + column
+    share = [(maps[..., c] > maps[..., c].max() / 2).mean() for c in range(32)]
+    assert share[channel] < np.median(share)
 
 
 def test_a_window_hard_to_see_has_a_close_up(dashboard):
