@@ -138,9 +138,12 @@ def show_convolution(
     step = work.at(*place)
     show_window(chosen, layer, work, place, step.input_channels[step.strongest(1)[0]])
     st.subheader("Patch times kernel", anchor=False)
-    show_preprocessing(chosen.convnet, layer)
-    count = choose_count(len(step.input_channels))
-    shown, names = in_full(step, count), names_of(chosen, layer, step)
+    known = colours(chosen.convnet, layer, work)
+    if known:
+        show_preprocessing(chosen.convnet, layer)
+    names = [known[c] if known else f"input channel {c}" for c in step.input_channels]
+    count = choose_count(len(names))
+    shown = in_full(step, count)
     show_products(step, shown, names)
     show_sum(work, step, shown, names)
     show_followers(chosen, layer, place)
@@ -150,21 +153,12 @@ def show_convolution(
 
 def show_preprocessing(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> None:
     """Say what was done to the photo before a layer that takes its colours."""
-    if colours(convnet, layer) is None:
-        return
     earlier = ", then ".join(as_written(one.name) for one in before(convnet, layer))
     st.caption(
         "The patch holds the numbers as the layer receives them: "
         f"`{convnet.preprocess}`, {convnet.preprocessing.description}"
         + (f", then {earlier}." if earlier else ".")
     )
-
-
-def names_of(
-    chosen: selection.Selection, layer: vizlib.LayerInfo, step: vizlib.ConvolutionStep
-) -> list[str]:
-    names = colours(chosen.convnet, layer)
-    return [names[c] if names else f"input channel {c}" for c in step.input_channels]
 
 
 def choose_count(channels: int) -> int:

@@ -25,11 +25,14 @@ def before(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> tuple[vizlib.Lay
     return convnet.all_layers[: convnet.all_layers.index(layer)]
 
 
-def colours(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> list[str] | None:
+def colours(
+    convnet: vizlib.ConvNet, layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pooling
+) -> list[str] | None:
     """Names of the channels that a layer takes, where these are still the photo's colours."""
-    if all(one.kind in _KEEP_COLOURS for one in before(convnet, layer)):
-        return controls.input_channels(convnet)
-    return None
+    names = controls.input_channels(convnet)
+    kept = all(one.kind in _KEEP_COLOURS for one in before(convnet, layer))
+    # A network can have other inputs beside the photo.
+    return names if kept and len(names) == work.inputs.shape[2] else None
 
 
 def panels(
@@ -41,7 +44,7 @@ def panels(
     """Give all panels; ``channels`` are those shown of the input and of the output."""
     seen, given = channels
     height, width, count = work.inputs.shape
-    names = colours(chosen.convnet, layer)
+    names = colours(chosen.convnet, layer, work)
     reads = names is not None and (height, width) == chosen.convnet.input_size
     name = f"channel {seen} of {count}" if names is None else names[seen]
     what = f"the photo, {width} x {height}" if reads else name

@@ -12,7 +12,7 @@ from app_driver import captions, saved, sentences, upload_model
 from keras import layers
 
 import vizlib
-from pages.ui import number_grids
+from pages.ui import number_grids, window_panels
 
 QUICK = "cats-vs-dogs"
 
@@ -260,6 +260,26 @@ def test_kernels_with_gaps_groups_and_softmax_are_explained(dashboard, tmp_path)
     assert "**Depthwise**" in told("deep")
     told("shares")
     assert any("softmax makes one number of all 3 channels" in c for c in captions(app))
+
+
+def colours_of(model, image, name):
+    convnet = vizlib.ConvNet(model, "caffe")
+    work = vizlib.convolution(convnet, image, name)
+    return window_panels.colours(convnet, convnet.layer(name), work)
+
+
+def test_channels_are_colours_only_where_they_come_from_the_photo(image):
+    nets.seeded()
+    photo = keras.Input((12, 12, 3), name="image")
+    later = layers.Conv2D(3, 1, name="later")
+    first = layers.Conv2D(3, 3, name="first")(layers.Rescaling(0.1)(photo))
+    model = keras.Model(photo, later(first))
+    assert colours_of(model, image, "first") == ["blue", "green", "red"]
+    assert colours_of(model, image, "later") is None
+    other = keras.Input((12, 12, 5), name="other")
+    beside = layers.Conv2D(3, 3, name="beside")(other)
+    both = keras.Model([photo, other], layers.Add()([beside, layers.Conv2D(3, 3)(photo)]))
+    assert colours_of(both, image, "beside") is None
 
 
 def test_a_network_without_windows_is_told(dashboard, tmp_path):
