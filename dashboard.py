@@ -12,6 +12,7 @@ PAGES = [
     st.Page("pages/activations.py", title="Activations", icon=":material/grid_view:"),
     st.Page("pages/filters.py", title="Filters", icon=":material/texture:"),
     st.Page("pages/heatmaps.py", title="Heatmaps", icon=":material/local_fire_department:"),
+    st.Page("pages/convolution.py", title="Convolution", icon=":material/calculate:"),
 ]
 page = st.navigation(PAGES, position="top")
 

@@ -73,15 +73,13 @@ def show_input(chosen: selection.Selection) -> None:
         f"**Preprocessing**: `{convnet.preprocess}`, {convnet.preprocessing.description}."
     )
     right.dataframe(
-        _ranges(values, reverse=convnet.preprocessing.reverse),
+        _ranges(values, controls.input_channels(convnet)),
         hide_index=True,
         alt="Range of the numbers in each input channel",
     )
 
 
-def _ranges(values: np.ndarray, *, reverse: bool) -> list[dict[str, object]]:
-    names = ["red", "green", "blue"] if values.shape[2] == 3 else ["grey"]
-    names = names[::-1] if reverse else names
+def _ranges(values: np.ndarray, names: list[str]) -> list[dict[str, object]]:
     return [
         {
             "input channel": name,

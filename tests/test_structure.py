@@ -21,7 +21,7 @@ MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
     *("architectures", "weights_alone", "input_gradients", "sanity", "dependence"),
     *("filters/ascent", "filters/optimisers", "filters/parameterisations", "filters/readings"),
-    *("filters/transforms", "receptive_field", "bfloat16"),
+    *("filters/transforms", "receptive_field", "bfloat16", "convolution_steps"),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}
@@ -47,6 +47,8 @@ PUBLIC = {
     *("ablation_cam", "eigen_cam", "finer_cam", "grad_cam_plus_plus", "gradient_times_input"),
     *("guided_backprop", "hires_cam", "integrated_gradients", "layer_cam", "occlusion", "rise"),
     *("ReceptiveField", "receptive_field", "ClassesFed", "FedClass", "classes_fed"),
+    *("Convolution", "ConvolutionStep", "convolution", "convolution_layers", "Window"),
+    *("Pooling", "PoolingStep", "pooling", "pooling_layers"),
     *("LayerPeaks", "Patch", "images_in", "layer_peaks", "peak_patches", "top_patches"),
     *("saliency", "score_cam", "smooth_grad", "xgrad_cam"),
 }

@@ -24,6 +24,16 @@ from vizlib.class_weights import ClassesFed, FedClass, classes_fed
 from vizlib.confinement import confinement_layers
 from vizlib.contributions import Contributions, channel_contributions
 from vizlib.convnet import ConvNet, Prediction
+from vizlib.convolution_steps import (
+    Convolution,
+    ConvolutionStep,
+    Pooling,
+    PoolingStep,
+    convolution,
+    convolution_layers,
+    pooling,
+    pooling_layers,
+)
 from vizlib.errors import (
     InvalidArgumentError,
     ModelLoadError,
@@ -54,6 +64,7 @@ from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
 from vizlib.receptive_field import ReceptiveField, receptive_field
 from vizlib.reports import heatmap_manifest, heatmap_report
+from vizlib.sliding import Window
 from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, load_convnet
 
@@ -68,6 +79,8 @@ __all__ = [
     "ClassesFed",
     "Contributions",
     "ConvNet",
+    "Convolution",
+    "ConvolutionStep",
     "FedClass",
     "FilterAtlas",
     "FilterPatterns",
@@ -78,6 +91,8 @@ __all__ = [
     "ModelLoadError",
     "Objective",
     "Patch",
+    "Pooling",
+    "PoolingStep",
     "Prediction",
     "PreprocessingReport",
     "Reading",
@@ -88,6 +103,7 @@ __all__ = [
     "UnsupportedModelError",
     "VizlibError",
     "WeightsUnavailableError",
+    "Window",
     "ablation_cam",
     "activations",
     "available_architectures",
@@ -96,6 +112,8 @@ __all__ = [
     "channel_strength",
     "classes_fed",
     "confinement_layers",
+    "convolution",
+    "convolution_layers",
     "dead_channels",
     "diverse_patterns",
     "eigen_cam",
@@ -122,6 +140,8 @@ __all__ = [
     "optimize",
     "parse_labels",
     "peak_patches",
+    "pooling",
+    "pooling_layers",
     "read_labels",
     "receptive_field",
     "render",

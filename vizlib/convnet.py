@@ -351,6 +351,32 @@ class ConvNet:
         self._run(self.input_tensor(image)[None], wanted, keep)
         return {layer.name: found[layer.name] for layer in self.layers if layer.name in found}
 
+    def followers(self, layer: str) -> tuple[LayerInfo, ...]:
+        """Layers that work on a layer's output in turn, each on what the one before it gave.
+
+        Where several take the same output, the first that runs.
+
+        Raises
+        ------
+        UnknownLayerError
+            If no layer, or more than one, has this name.
+        """
+        name = self.layer(layer).name
+        latest: Any = None
+        found: list[LayerInfo] = []
+
+        def follow(called: str, _operation: Any, inputs: Any, run: Callable[[], Any]) -> Any:
+            nonlocal latest
+            takes = any(given is latest for given in keras.tree.flatten(inputs))
+            output = run()
+            if called == name or (takes and latest is not None and called in self._calls):
+                latest = output
+                found.extend([] if called == name else [self._calls[called].info])
+            return output
+
+        self._run(self._noise(), self._calls, follow)
+        return tuple(found)
+
     def maps_and_gradient(
         self, image: np.ndarray, layer: str, class_index: int | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,10 +16,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from vizlib.sliding import Window, same_window
 
 #: Positions along one axis, sorted; None stands for the whole axis, however long.
 Positions = np.ndarray | None
@@ -254,38 +256,30 @@ def _reduction(tensor: Any) -> Read:
 # Windows: convolutions and pooling.
 
 
-class _Window(NamedTuple):
-    """A window along one axis: its place ``i`` begins at ``i * stride - before``."""
-
-    size: int
-    stride: int
-    dilation: int
-    before: int
-
-    def reads(self, places: np.ndarray, _bounded: bool) -> np.ndarray:
-        taps = np.arange(self.size) * self.dilation
-        return np.unique(np.add.outer(places * self.stride - self.before, taps))
-
-    def reads_transposed(self, places: np.ndarray, _bounded: bool) -> np.ndarray:
-        taps = np.arange(self.size) * self.dilation
-        hits = np.subtract.outer(places + self.before, taps)
-        return np.unique(hits[hits % self.stride == 0] // self.stride)
+def _reads(places: np.ndarray, _bounded: bool, *, window: Window) -> np.ndarray:
+    return np.unique(window.taps(places))
 
 
-def _windows(operation: Any, sizes: Iterable[int], large: Any, small: Any) -> dict[int, _Window]:
+def _reads_transposed(places: np.ndarray, _bounded: bool, *, window: Window) -> np.ndarray:
+    taps = np.arange(window.size) * window.dilation
+    hits = np.subtract.outer(places + window.before, taps)
+    return np.unique(hits[hits % window.stride == 0] // window.stride)
+
+
+def _windows(operation: Any, sizes: Iterable[int], large: Any, small: Any) -> dict[int, Window]:
     """Give the window along each axis of the image, which leads from large to small maps."""
     strides = operation.get_attr("strides")
     dilates = "dilations" in operation.node_def.attr
     dilations = operation.get_attr("dilations") if dilates else [1] * 4
+    padding = operation.get_attr("padding")
     found = {}
     for axis, size in zip(_image_axes(operation), sizes, strict=True):
-        stride, dilation = int(strides[axis]), int(dilations[axis])
-        reach = (size - 1) * dilation + 1
-        lacking = max((small.shape[axis] - 1) * stride + reach - large.shape[axis], 0)
-        before = {b"SAME": lacking // 2, b"VALID": 0}.get(operation.get_attr("padding"))
-        if before is None:
-            before = operation.get_attr("explicit_paddings")[2 * axis]
-        found[axis] = _Window(int(size), stride, dilation, int(before))
+        window = Window(int(size), int(strides[axis]), int(dilations[axis]), before=0)
+        if padding == b"SAME":
+            window = same_window(window, large.shape[axis], small.shape[axis])
+        elif padding != b"VALID":
+            window = window._replace(before=int(operation.get_attr("explicit_paddings")[2 * axis]))
+        found[axis] = window
     return found
 
 
@@ -301,13 +295,13 @@ def _pool(tensor: Any) -> Read:
     operation, below = tensor.op, tensor.op.inputs[0]
     sizes = [operation.get_attr("ksize")[axis] for axis in _image_axes(operation)]
     found = _windows(operation, sizes, below, tensor)
-    return _along_axes(below, {axis: window.reads for axis, window in found.items()})
+    return _along_axes(below, {a: partial(_reads, window=window) for a, window in found.items()})
 
 
 def _convolution(tensor: Any) -> Read:
     operation, (below, kernel) = tensor.op, tensor.op.inputs
     found = _windows(operation, kernel.shape[:2], below, tensor)
-    maps: Maps = {axis: window.reads for axis, window in found.items()}
+    maps: Maps = {a: partial(_reads, window=window) for a, window in found.items()}
     return _along_axes(below, maps | _channel_groups(tensor))
 
 
@@ -331,7 +325,7 @@ def _channel_groups(tensor: Any) -> Maps:
 def _transposed_convolution(tensor: Any) -> Read:
     operation, (_, kernel, below) = tensor.op, tensor.op.inputs
     found = _windows(operation, kernel.shape[:2], tensor, below)
-    maps: Maps = {axis: window.reads_transposed for axis, window in found.items()}
+    maps: Maps = {a: partial(_reads_transposed, window=window) for a, window in found.items()}
     maps[_channel_axis(operation)] = lambda _places, _bounded: None
     return _along_axes(below, maps)
 
@@ -356,7 +350,7 @@ def _dilated_convolution(tensor: Any) -> Read:
     for axis, block, pad, crop in zip((1, 2), blocks, pads, crops, strict=True):
         window, dilation = found[axis], int(block)
         before = int(pad[0] - crop[0]) + window.before * dilation
-        maps[axis] = _Window(window.size, 1, dilation, before).reads
+        maps[axis] = partial(_reads, window=Window(window.size, 1, dilation, before))
     return _along_axes(split.inputs[0], maps | _channel_groups(tensor.op.inputs[0]))
 
 

@@ -98,6 +98,22 @@ def atlas_of(order: Order, _selected: Selection) -> vizlib.FilterAtlas:
     )
 
 
+@st.cache_resource(max_entries=4, show_spinner="Running the network …")
+def at_work(
+    network_key: str, image_key: str, layer: str, _selected: Selection
+) -> vizlib.Convolution | vizlib.Pooling:
+    """A convolution or a pooling layer on the photo, each number of which can be taken apart."""
+    pools = layer in {one.name for one in vizlib.pooling_layers(_selected.convnet)}
+    run = vizlib.pooling if pools else vizlib.convolution
+    return run(_selected.convnet, _selected.image, layer)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def followers(network_key: str, layer: str, _selected: Selection) -> tuple[vizlib.LayerInfo, ...]:
+    """Layers that work on a layer's output in turn."""
+    return _selected.convnet.followers(layer)
+
+
 def _photos(selected: Selection) -> dict[str, photos.Photo]:
     """The visitor's photo and the samples, by title."""
     samples = [opened() for opened in photos.samples().values()]

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,9 +21,15 @@ def heading(question: str, explanation: str) -> None:
     st.caption(explanation)
 
 
-def choose_layer(convnet: vizlib.ConvNet, *, key: str, default: str) -> vizlib.LayerInfo:
-    """Let a layer be picked from all layers with maps, in the order they run."""
-    by_name = {layer.name: layer for layer in convnet.layers}
+def choose_layer(
+    convnet: vizlib.ConvNet,
+    *,
+    key: str,
+    default: str,
+    layers: Sequence[vizlib.LayerInfo] | None = None,
+) -> vizlib.LayerInfo:
+    """Let a layer be picked from those given, or from all with maps, in the order they run."""
+    by_name = {layer.name: layer for layer in layers or convnet.layers}
     # The key holds the network, so that another network starts at its own default.
     links.follow("layer", by_name, key=f"{key}_layer:{convnet.name}")
     name = st.selectbox(
@@ -42,6 +48,14 @@ def choose_layer(convnet: vizlib.ConvNet, *, key: str, default: str) -> vizlib.L
 def layer_title(layer: vizlib.LayerInfo) -> str:
     """Name, size and kind of a layer in one line."""
     return f"{layer.name}  ·  {' x '.join(map(str, layer.shape))}  ·  {layer.kind}"
+
+
+def input_channels(convnet: vizlib.ConvNet) -> list[str]:
+    """Names of the channels that a network receives, in their order."""
+    if convnet.input_channels != 3:
+        return ["grey"]
+    names = ["red", "green", "blue"]
+    return names[::-1] if convnet.preprocessing.reverse else names
 
 
 def class_titles(convnet: vizlib.ConvNet, probabilities: np.ndarray) -> list[str]:

@@ -99,6 +99,34 @@ def atlas(chosen: Selection, layer: str, options: dict[str, Any]) -> str:
     )
 
 
+def convolution(chosen: Selection, layer: str, place: tuple[int, int, int], count: int) -> str:
+    """One number of a convolution as a sum."""
+    return _text(
+        [
+            *_head(chosen, ["vizlib"]),
+            f"step = vizlib.convolution(convnet, image, {layer!r}).at{place}",
+            f"for k in step.strongest({count}):",
+            "    print(f'input channel {step.input_channels[k]}: {step.contributions[k]:+.5g}')",
+            "    print(step.patch[..., k], '*', step.kernel[..., k], sep='\\n')",
+            "print(f'all channels: {step.contributions.sum():+.5g}, bias: {step.bias:+.5g}')",
+            "print(f'sum: {step.total:.5g}, the network itself: {step.before:.5g}')",
+            "print(f'after the activation: {step.output:.5g}')",
+        ]
+    )
+
+
+def pooling(chosen: Selection, layer: str, place: tuple[int, int, int]) -> str:
+    """One number of a pooling layer with the window it comes from."""
+    return _text(
+        [
+            *_head(chosen, ["vizlib"]),
+            f"step = vizlib.pooling(convnet, image, {layer!r}).at{place}",
+            "print(step.patch)",
+            "print(f'step by step: {step.total:.5g}, the network itself: {step.output:.5g}')",
+        ]
+    )
+
+
 def heatmaps(questions: Sequence[Question], look: Look, names: Iterable[str]) -> str:
     """Heatmaps over their photos, each on its own scale of colours."""
     lines = _imports(["pathlib", *["numpy"] * _marks_pixels(questions), "vizlib", "render"])

@@ -16,7 +16,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("network", "activations", "filters", "heatmaps")
+PAGES = ("network", "activations", "filters", "heatmaps", "convolution")
 # For slow machines; a run that hangs is what it is for.
 TIMEOUT = 300
 # Small and quick, and answers with one sigmoid unit.

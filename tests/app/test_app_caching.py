@@ -28,9 +28,9 @@ def counted(monkeypatch) -> list[str]:
 
         monkeypatch.setattr(owner, name, counting)
 
-    for name in ("predict", "maps", "maps_and_gradient"):
+    for name in ("predict", "maps", "maps_and_gradient", "followers"):
         count(ConvNet, name)
-    for name in ("load_convnet", "load_image"):
+    for name in ("load_convnet", "load_image", "convolution", "pooling"):
         count(vizlib, name)
     for name in ("activation_grid", "montage"):
         count(vizlib.render, name)
@@ -53,6 +53,7 @@ def test_pages_and_controls_share_what_is_computed(dashboard, counted):
     counted.clear()
     for name in PAGES:
         visit(app, name)
+    visit(app, "heatmaps")
     app.slider(key="alpha").set_value(0.2).run()
     assert counted == []
 

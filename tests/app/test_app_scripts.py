@@ -7,6 +7,8 @@ import nets
 import pytest
 from app_driver import ROOT, pictures, png, press, saved, upload_model, upload_photo, visit, wait
 
+import vizlib
+
 
 @pytest.fixture
 def offered(monkeypatch) -> dict[str, bytes]:
@@ -122,8 +124,22 @@ def test_the_best_layer(dashboard, run):
     assert best in app.success[0].value
 
 
+@pytest.mark.parametrize("layer", ["conv2", "pool1"])
+def test_a_number_of_a_map(dashboard, run, layer):
+    app = dashboard("convolution", layer=layer, channel="3", row="0", column="5")
+    printed = run(app).replace("-", "−")
+    convnet = vizlib.load_convnet("cats-vs-dogs")
+    image = vizlib.load_image("sample_images/cat-and-dog.jpg")
+    given = vizlib.activations(convnet, image, [layer])[layer][0, 5, 3]
+    assert f": {given:.5g}".replace("-", "−") in printed
+    shown = "".join(html.proto.body for html in app.get("html"))
+    terms = [line.split(": ")[1] for line in printed.splitlines() if line.startswith("input")]
+    assert len(terms) == (3 if layer == "conv2" else 0)
+    assert all(f">{term}<" in shown for term in terms)
+
+
 def test_every_page_has_a_script(dashboard):
     app = dashboard()
-    for page in ("network", "activations", "heatmaps"):
+    for page in ("network", "activations", "heatmaps", "convolution"):
         visit(app, page)
         compile(app.code[-1].value, page, "exec")

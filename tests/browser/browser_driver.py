@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import os
+import re
 import signal
 import threading
 import time
@@ -92,7 +93,14 @@ class Visitor:
         return self.page.locator("[data-testid=stMain] [data-testid=stProgress]").all_inner_texts()
 
     def go(self, name: str) -> "Visitor":
-        self.page.get_by_role("link", name=name, exact=True).click()
+        link = self.page.get_by_role("link", name=name, exact=True)
+        # In narrow windows the last pages are in a menu.
+        more = self.page.get_by_text(re.compile(r"^\d more$"))
+        link.or_(more).first.wait_for()
+        if not link.is_visible():
+            more.click()
+            link = self.page.get_by_text(name, exact=True).locator("visible=true").last
+        link.click()
         self.page.wait_for_url(f"**/{name.lower()}*" if name != "Network" else "**/?*")
         settle(self.page)
         return self

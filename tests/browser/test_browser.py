@@ -15,6 +15,7 @@ QUESTIONS = {
     "Activations": "What does a layer see?",
     "Filters": "Which pattern does a channel look for?",
     "Heatmaps": "Where does the score come from?",
+    "Convolution": "How does a convolution work?",
 }
 SMALL_STEPS = 2
 
@@ -59,7 +60,7 @@ def test_nothing_is_cut_off_on_a_phone(come, screenshots):
         visitor.page.wait_for_load_state("networkidle")
         visitor.page.screenshot(path=str(screenshots / f"{name.lower()}-phone.png"))
         overflow = visitor.page.evaluate(
-            "[...document.querySelectorAll('[data-testid=stMain] img, .mosaic, h2')]"
+            "[...document.querySelectorAll('[data-testid=stMain] img, .mosaic, .panels, h2')]"
             ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
         )
         assert overflow == 0
@@ -103,6 +104,36 @@ def test_arrow_keys_walk_over_the_tiles(come):
     visitor.page.keyboard.press("ArrowUp")
     settle(visitor.page)
     assert visitor.number("Channel").input_value() == "4"
+
+
+def test_the_window_slides_and_every_place_can_be_computed(come):
+    visitor = come("/?network=cats-vs-dogs&layer=conv1").go("Convolution")
+    page, output = visitor.page, visitor.page.locator(".pickable")
+    output.scroll_into_view_if_needed()
+    box = output.bounding_box()
+
+    def at(row, column):
+        return {"x": (column + 0.5) / 32 * box["width"], "y": (row + 0.5) / 32 * box["height"]}
+
+    def window():
+        return page.locator(".view .mark").first.evaluate("mark => mark.style.cssText")
+
+    output.click(position=at(4, 9))
+    visitor.expect_value("Row", 4)
+    visitor.expect_value("Column", 9)
+    picked = window()
+    output.hover(position=at(20, 30))
+    assert page.locator(".label", has_text="row 20, column 30: ").count() == 1
+    assert window() != picked
+    page.mouse.move(5, 5)
+    assert window() == picked
+    assert visitor.number("Row").input_value() == "4"
+    output.focus()
+    for key, name, value in [("ArrowDown", "Row", 5), ("ArrowLeft", "Column", 8)]:
+        page.keyboard.press(key)
+        visitor.expect_value(name, value)
+    assert {"row=5", "column=8"} <= set(page.url.partition("?")[2].split("&"))
+    visitor.until(lambda: page.locator(".numbers .cell").count() == 3 * 27 + 4)
 
 
 def test_hover_tells_a_tile_and_leaves_the_choice(come):
