@@ -88,7 +88,7 @@ def strongest_channels(
 
     def read(maps: np.ndarray) -> StrongestChannel:
         strength = channel_strength(maps)
-        best = int(strength.argmax())
+        best = int(np.argsort(-strength, kind="stable")[0])
         signed = bool(maps.min() < 0)
         return StrongestChannel(best, maps[..., best].copy(), float(strength[best]), signed)
 

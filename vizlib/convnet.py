@@ -24,7 +24,7 @@ from vizlib.errors import (
     VizlibError,
     first_reason,
 )
-from vizlib.graph import INPUT, LayerGraph, layer_graph
+from vizlib.graph import INPUT, LayerGraph, layer_nodes
 from vizlib.input_gradients import guided_gradient, plain_gradient
 from vizlib.inputs import OtherInputs, find_image_input
 from vizlib.labels import LabelSource, read_labels
@@ -260,44 +260,29 @@ class ConvNet:
 
     @cached_property
     def graph(self) -> LayerGraph:
-        """Which layers feed which, found by tracing the network, whatever it was written as.
-
-        Raises
-        ------
-        UnsupportedModelError
-            If TensorFlow cannot trace it.
-        """
+        """Which layers feed which, found by tracing the network, whatever it was written as."""
         wiring, names = Wiring(self._calls), self._input_names()
-        inputs: list[LayerInfo] = []
+        shapes: list[tuple[int, ...]] = [()] * len(names)
 
         def run(batch: Any) -> None:
             given = wiring.inputs(names, self._given(batch))
-            shapes = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(given)]
-            shapes[self._image.index] = (*self.input_size, self.input_channels)
-            inputs[:] = [LayerInfo(name, INPUT, s) for name, s in zip(names, shapes, strict=True)]
+            shapes[:] = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(given)]
             with watching(self.model, self._paths, wiring):
                 self.model(given, training=False)
 
+        diagnosis = None
         try:
             self._in_graph(run)
         # Layers of all makes, which run but were never meant to be traced.
         except Exception as error:
-            raise UnsupportedModelError(
-                f"Expected a network that TensorFlow can trace. Tracing {self.name!r} failed: "
-                f"{first_reason(error)}. Its layers can be looked at one by one all the same."
-            ) from error
-        return layer_graph(inputs, self.all_layers, fed_by=wiring.fed_by, inside=wiring.inside)
-
-    def _input_names(self) -> list[str]:
-        names: list[str] = []
-        for index, name in enumerate(self._other_inputs.names):
-            # Keras counts inputs without a name through the whole process.
-            photo = index == self._image.index and name.startswith("keras_tensor")
-            own = "photo" if photo else name
-            while own in self._calls or own in names:
-                own += " (input)"
-            names.append(own)
-        return names
+            diagnosis = (
+                "What feeds each layer is not known in full, as TensorFlow cannot trace this "
+                f"network: {first_reason(error)}."
+            )
+        shapes[self._image.index] = (*self.input_size, self.input_channels)
+        inputs = [LayerInfo(name, INPUT, s) for name, s in zip(names, shapes, strict=True)]
+        nodes = layer_nodes(inputs, self.all_layers, fed_by=wiring.fed_by, inside=wiring.inside)
+        return LayerGraph(nodes, names[self._image.index], diagnosis or wiring.diagnosis)
 
     # What it says.
 
@@ -592,6 +577,17 @@ class ConvNet:
             if len(self._compiled) > _COMPILED_STEPS_KEPT:
                 self._compiled.popitem(last=False)
             return self._compiled[key]
+
+    def _input_names(self) -> list[str]:
+        names: list[str] = []
+        for index, name in enumerate(self._other_inputs.names):
+            # Keras counts inputs without a name through the whole process.
+            photo = index == self._image.index and name.startswith("keras_tensor")
+            own = "photo" if photo else name
+            while own in self._calls or own in names:
+                own += " (input)"
+            names.append(own)
+        return names
 
     # How it is run.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vizlib.layers import LayerInfo
@@ -49,11 +49,14 @@ class LayerGraph:
     ----------
     nodes : tuple of LayerNode
         The inputs, then the layers in the order they run: what feeds a node comes before it.
+    photo : str
+        Name of the input that takes the photo.
     diagnosis : str or None
         What is not known, where anything is.
     """
 
     nodes: tuple[LayerNode, ...]
+    photo: str
     diagnosis: str | None = None
 
     @property
@@ -100,14 +103,14 @@ def _continues(node: LayerNode, before: LayerNode) -> bool:
     return follows and node.inside == before.inside and not before.is_input
 
 
-def layer_graph(
+def layer_nodes(
     inputs: Sequence[LayerInfo],
     layers: Sequence[LayerInfo],
     *,
     fed_by: Mapping[str, Collection[str]],
     inside: Mapping[str, tuple[str, ...]],
-) -> LayerGraph:
-    """Put a graph together from what each layer is fed by and inside of, by name.
+) -> tuple[LayerNode, ...]:
+    """Join layers with what is known of each by name.
 
     A layer that others are inside of, such as a block that adds its branches up, is part of its own
     group.
@@ -121,12 +124,4 @@ def layer_graph(
         own = (info.name,) if info.name in groups else ()
         ordered = tuple(name for name in order if name in sources)
         nodes.append(LayerNode((info,), ordered, outer + own))
-    return LayerGraph(tuple(nodes), _diagnosis([i.name for i in layers if i.name not in fed_by]))
-
-
-def _diagnosis(unseen: Iterable[str]) -> str | None:
-    names = list(unseen)
-    if not names:
-        return None
-    some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-    return f"What feeds {len(names)} layers is not known, as TensorFlow runs them in a loop: {some}"
+    return tuple(nodes)

@@ -246,15 +246,14 @@ def _ranks(items: Iterable[_Item], edges: Sequence[_Edge]) -> dict[_Item, int]:
     before: dict[_Item, list[_Item]] = {item: [] for item in items}
     for start, end in edges:
         before[end].append(start)
-    ports = {item for item in before if isinstance(item, _Port)}
     first = int(any(isinstance(item, _Port) and item.enters for item in before))
-    ranks = dict.fromkeys(ports, 0)
+    ranks = dict.fromkeys(before, 0)
     # In the order they run, so that what feeds an item has its rank already.
-    for item in before:
-        if item not in ports:
-            ranks[item] = max([first, *(ranks[source] + 1 for source in before[item])])
+    for item, sources in before.items():
+        if not isinstance(item, _Port):
+            ranks[item] = max([first, *(ranks[source] + 1 for source in sources)])
     last = max(ranks.values()) + 1
-    return ranks | {p: last for p in ports if isinstance(p, _Port) and not p.enters}
+    return ranks | {p: last for p in before if isinstance(p, _Port) and not p.enters}
 
 
 def _pieces(ranks: Mapping[_Item, int], edges: Sequence[_Edge]) -> list[tuple[_Item, _Item]]:

@@ -14,8 +14,8 @@ from vizlib.dependence import nearest, tensor_key
 class Wiring:
     """A handler for `watching`, inside a `tf.function`.
 
-    What lies between two layers, as the sums in a subclassed model do, is seen through: TensorFlow's
-    own record of a trace leads from each output back to the outputs that it was computed from.
+    What lies between two layers, as the sums in a subclassed model do, is seen through: the graph
+    that TensorFlow traces leads from each output back to the outputs that it was computed from.
 
     Parameters
     ----------
@@ -37,12 +37,25 @@ class Wiring:
         self._open: list[str] = []
         self._known: dict[tuple[int, str], str] = {}
 
+    @property
+    def diagnosis(self) -> str | None:
+        """What is not known, in a sentence, where anything is."""
+        unseen = [name for name in self._layers if name not in self.fed_by]
+        if not unseen:
+            return None
+        some = ", ".join(unseen[:3]) + (" …" if len(unseen) > 3 else "")
+        return (
+            f"What feeds {len(unseen)} of the layers is not known, as TensorFlow runs them in a "
+            f"loop: {some}."
+        )
+
     def inputs(self, names: Collection[str], given: Any) -> Any:
         """Note the inputs of a model, by name; returns what to run it on in their place."""
         marked = map(self._marked, names, keras.tree.flatten(given))
         return keras.tree.pack_sequence_as(given, list(marked))
 
     def __call__(self, name: str, _operation: Any, _inputs: Any, run: Callable[[], Any]) -> Any:
+        """Run a call and note what its result was computed from."""
         self._open.append(name)
         output = run()
         self._open.pop()

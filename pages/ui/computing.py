@@ -40,6 +40,24 @@ def maps(network_key: str, image_key: str, layer: str, _selected: Selection) -> 
     return vizlib.activations(_selected.convnet, _selected.image, [layer])[layer]
 
 
+@st.cache_resource(max_entries=16, show_spinner="Following the network's connections …")
+def drawing(
+    network_key: str, folded: bool, _selected: Selection
+) -> tuple[vizlib.LayerGraph, vizlib.GraphLayout]:
+    """Which layers feed which, and where each is drawn."""
+    graph = _selected.convnet.graph
+    graph = graph.folded() if folded else graph
+    return graph, vizlib.graph_layout(graph)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Running the network …")
+def strongest(
+    network_key: str, image_key: str, _selected: Selection
+) -> dict[str, vizlib.StrongestChannel]:
+    """The strongest channel of every layer with maps."""
+    return vizlib.strongest_channels(_selected.convnet, _selected.image)
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def grid(
     network_key: str,

@@ -6,7 +6,7 @@ may change.
 
 from collections.abc import Iterable, Sequence
 from typing import NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -45,6 +45,24 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
     for option in options:
         if str(option) == st.query_params.get(name):
             st.session_state[key or name] = option
+
+
+def lead_to(page: str, **query: object) -> None:
+    """Go to another page at an address of its own, once the script runs again; for callbacks.
+
+    What the query names is followed as if the visitor had come by that link.
+    """
+    st.session_state.setdefault(_FOLLOWED, set()).difference_update(query)
+    st.session_state[_WANTED] = page, _beside(**query)
+
+
+def address(page: str, **query: object) -> str:
+    """Where a browser finds another page with the choices made here and others beside them."""
+    return f"{page}?{urlencode(_beside(**query))}"
+
+
+def _beside(**query: object) -> dict[str, str]:
+    return st.query_params.to_dict() | {name: str(value) for name, value in query.items()}
 
 
 def keep(name: str, value: object | None) -> None:
