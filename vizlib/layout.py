@@ -22,15 +22,16 @@ Frame = tuple[str, ...]
 Point = tuple[int, int]
 _SWEEPS = 12
 _LANE = 12  # pixels that an edge takes where it passes a rank
-#: How strongly an edge pulls, by how many of its ends are pieces of a long one, kept straight.
-_PULL = (1.0, 2.0, 8.0)
+#: How much more a chain is kept straight than its ends are drawn to where they lead: first it finds
+#: its place, then it is straightened.
+_STRAIGHT = (20.0, 2000.0)
 
 
 @dataclass(frozen=True)
 class Spacing:
     """Sizes in pixels of a drawing at its full size."""
 
-    node: tuple[int, int] = (60, 216)
+    node: tuple[int, int] = (60, 232)
     rank_gap: int = 34
     node_gap: int = 20
     title: int = 44  # above what is inside a frame
@@ -324,19 +325,32 @@ def _middles(
     below: _Neighbours,
     spacing: Spacing,
 ) -> dict[_Item, float]:
-    """Find where each item stands in its row, close to its neighbours."""
+    """Find where each item stands, close to its neighbours; what is alone in a row stands at 0."""
+    rooms = [_room(row, widths, spacing) for row in rows]
     middles: dict[_Item, float] = {}
-    for row in rows:
-        room = _room(row, widths, spacing)
+    for row, room in zip(rows, rooms, strict=True):
         middles |= {item: at - room[-1] / 2 for item, at in zip(row, room, strict=True)}
-    both = {i: above.get(i, []) + below.get(i, []) for i in middles}
-    for sweep in range(2 * _SWEEPS):
-        neighbours = both if sweep >= _SWEEPS else (above, below)[sweep % 2]
-        for row in rows[::-1] if sweep % 2 else rows:
-            wanted = [_wanted(item, neighbours.get(item, []), middles) for item in row]
-            room = _room(row, widths, spacing)
-            middles |= dict(zip(row, _apart(wanted, room), strict=True))
+    several = [(row, room) for row, room in zip(rows, rooms, strict=True) if len(row) > 1]
+    for straight in _STRAIGHT:
+        pulls = _pulls(above, below, straight)
+        for sweep in range(2 * _SWEEPS):
+            for row, room in several[::-1] if sweep % 2 else several:
+                wanted = [_wanted(item, pulls.get(item, []), middles) for item in row]
+                middles |= dict(zip(row, _apart(wanted, room), strict=True))
     return middles
+
+
+def _pulls(
+    above: _Neighbours, below: _Neighbours, straight: float
+) -> dict[_Item, list[tuple[_Item, float]]]:
+    """List what draws each item to its neighbours, and how much."""
+    found: dict[_Item, list[tuple[_Item, float]]] = {}
+    for start, ends in below.items():
+        for end in ends:
+            pull = straight if len(ends) == len(above[end]) == 1 else 1.0
+            found.setdefault(start, []).append((end, pull))
+            found.setdefault(end, []).append((start, pull))
+    return found
 
 
 def _room(row: Sequence[_Item], widths: Mapping[_Item, int], spacing: Spacing) -> list[float]:
@@ -348,14 +362,13 @@ def _room(row: Sequence[_Item], widths: Mapping[_Item, int], spacing: Spacing) -
 
 
 def _wanted(
-    item: _Item, neighbours: Sequence[_Item], middles: Mapping[_Item, float]
+    item: _Item, pulls: Sequence[tuple[_Item, float]], middles: Mapping[_Item, float]
 ) -> tuple[float, float]:
     """Where an item would best be, and how much that counts."""
-    pulls = [_PULL[isinstance(item, _Lane) + isinstance(n, _Lane)] for n in neighbours]
+    total = sum(pull for _, pull in pulls)
     if not pulls:
         return middles[item], 0.01
-    places = (middles[neighbour] for neighbour in neighbours)
-    return sum(p * x for p, x in zip(pulls, places, strict=True)) / sum(pulls), sum(pulls)
+    return sum(pull * middles[other] for other, pull in pulls) / total, total
 
 
 def _apart(wanted: Sequence[tuple[float, float]], room: Sequence[float]) -> list[float]:

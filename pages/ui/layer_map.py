@@ -32,7 +32,7 @@ _FAMILIES = {
     "merge": ("Add", "Concatenate", "Multiply", "Average", "Maximum", "Minimum", "Subtract"),
     "dense": ("Dense",),
 }
-_SHORT = {"BatchNormalization": "BatchNorm", "LayerNormalization": "LayerNorm"}
+_SHORT = {"BatchNormalization": "BN", "LayerNormalization": "LN", "GroupNormalization": "GN"}
 
 Strongest = Mapping[str, vizlib.StrongestChannel]
 
