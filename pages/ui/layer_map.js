@@ -4,6 +4,7 @@
 const LEAST = 0.1;
 const MOST = 2;
 const STEP = 1.25;
+const LEGIBLE = 0.8;
 const MARGIN = 24;
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -190,8 +191,7 @@ function zoom(map, data, wanted, x = map.view.clientWidth / 2, y = map.view.clie
 
 function begin(map, data, before) {
   const tallest = Math.min(720, Math.max(320, 0.72 * innerHeight));
-  const least = innerWidth < 640 ? 0.7 : 0.6;
-  const start = Math.min(1, Math.max(least, fitting(map, data)));
+  const start = Math.min(1, Math.max(LEGIBLE, fitting(map, data)));
   const needed = data.height * start + 2 * MARGIN + 16;
   map.view.style.height = Math.min(tallest, needed) + "px";
   zoom(map, data, before?.zoom ?? start);

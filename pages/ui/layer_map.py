@@ -106,7 +106,12 @@ def _small(photo: np.ndarray) -> np.ndarray:
 
 
 def _cards(found: LayerMap) -> list[dict[str, Any]]:
-    numbers = {name: number for number, name in enumerate(found.strongest)}
+    # A map of one place is a number, and no picture.
+    numbers = {
+        name: number
+        for number, (name, one) in enumerate(found.strongest.items())
+        if one.map.size > 1
+    }
     return [_card(found, node, numbers.get(node.name)) for node in found.graph.nodes]
 
 
