@@ -69,17 +69,30 @@ def show_facts(chosen: selection.Selection, graph: vizlib.LayerGraph) -> None:
 def show_table(chosen: selection.Selection, strongest: layer_map.Strongest) -> None:
     with st.expander("The same as a table", icon=":material/table:"):
         rows = table(chosen.convnet, strongest)
-        st.caption("Tick a row to open the activations of its layer.")
-        st.dataframe(
+        picked = st.dataframe(
             rows,
             hide_index=True,
             height="content" if len(rows) < 12 else 420,
             column_config={"parameters": st.column_config.NumberColumn(format="localized")},
-            key="architecture_table",
+            key=f"architecture_table:{chosen.network.key}",
             selection_mode="single-row",
-            on_select=lambda: open_row(rows, strongest),
+            on_select="rerun",
             alt="Layers in the order they run, with what feeds each",
         )
+        names = [str(rows[number]["layer"]) for number in picked.selection.rows]
+        link_to(next((name for name in names if name in strongest), None), strongest)
+
+
+def link_to(layer: str | None, strongest: layer_map.Strongest) -> None:
+    if layer is None:
+        st.caption("Tick a layer with maps for a link to its activations.")
+        return
+    st.page_link(
+        "pages/activations.py",
+        label=f"Activations of {as_written(layer)}",
+        icon=":material/grid_view:",
+        query_params=links.beside(layer=layer, channel=strongest[layer].channel),
+    )
 
 
 def table(convnet: vizlib.ConvNet, strongest: layer_map.Strongest) -> list[dict[str, object]]:
@@ -98,13 +111,6 @@ def table(convnet: vizlib.ConvNet, strongest: layer_map.Strongest) -> list[dict[
             }
         )
     return rows
-
-
-def open_row(rows: list[dict[str, object]], strongest: layer_map.Strongest) -> None:
-    for row in st.session_state["architecture_table"].selection.rows:
-        name = str(rows[row]["layer"])
-        if name in strongest:
-            links.lead_to("activations", layer=name, channel=strongest[name].channel)
 
 
 show()

@@ -7,14 +7,10 @@ const STEP = 1.25;
 const LEGIBLE = 0.8;
 const MARGIN = 24;
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const drawn = parentElement.layerMap;
-  if (drawn?.content === data.content && parentElement.contains(drawn.root)) {
-    drawn.open = (number) => setTriggerValue("opened", number);
-    return;
-  }
+  if (drawn?.content === data.content && parentElement.contains(drawn.root)) return;
   const map = { content: data.content, zoom: 1, current: 0 };
-  map.open = (number) => setTriggerValue("opened", number);
   // Where one was stays where it is if only thumbnails are others now.
   const before = drawn?.shape === data.shape ? drawn : null;
   map.shape = data.shape;
@@ -226,7 +222,7 @@ function listen(map, data) {
     node.onclick = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || !data.nodes[number].href) return;
       event.preventDefault();
-      map.open(number);
+      follow(data.nodes[number].href);
     };
     node.onfocus = () => { stop(map, number); highlight(map, data, number); };
     node.onblur = () => highlight(map, data, null);
@@ -234,6 +230,13 @@ function listen(map, data) {
     node.onmouseleave = () => highlight(map, data, null);
     node.onkeydown = (event) => walk(map, data, number, event);
   });
+}
+
+// As by the browser's own arrows: a link followed by the browser would begin a new session, without
+// the files that were uploaded in this one.
+function follow(address) {
+  history.pushState(null, "", address);
+  dispatchEvent(new PopStateEvent("popstate"));
 }
 
 function stop(map, number) {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
@@ -47,16 +48,10 @@ class LayerMap:
     photo: np.ndarray
 
 
-def open_layer(found: LayerMap, node: vizlib.LayerNode) -> None:
-    """Go to the activations of a node's layer; for callbacks."""
-    name = node.name
-    links.lead_to("activations", layer=name, channel=found.strongest[name].channel)
-
-
 def draw(found: LayerMap, *, key: str, colormap: str, alt: str) -> None:
     """Draw the map; a click on a card, or Enter, opens the activations of its layer."""
-    state_key = f"{key}_layer_map"
-    nodes = found.graph.nodes
+    # Cards are links: the page they lead to has to look at its address.
+    links.afresh("layer", "channel")
     data = {
         "height": found.layout.size[0],
         "width": found.layout.size[1],
@@ -70,11 +65,8 @@ def draw(found: LayerMap, *, key: str, colormap: str, alt: str) -> None:
         ],
     }
     shape = [data[part] for part in ("height", "width", "edges")]
-    _map(
-        key=state_key,
-        data=data | {"content": _digest(data), "shape": _digest(shape)},
-        on_opened_change=lambda: open_layer(found, nodes[int(st.session_state[state_key].opened)]),
-    )
+    data |= {"content": _digest(data), "shape": _digest(shape)}
+    _map(key=f"{key}_layer_map", data=data)
 
 
 def size_of(photo: np.ndarray) -> tuple[int, int]:
@@ -123,7 +115,8 @@ def _card(found: LayerMap, node: vizlib.LayerNode, tile: int | None) -> dict[str
     link, strongest = None, found.strongest.get(node.name)
     if strongest is not None:
         facts += f" · ch. {strongest.channel}"
-        link = links.address("activations", layer=node.name, channel=strongest.channel)
+        query = links.beside(layer=node.name, channel=strongest.channel)
+        link = f"activations?{urlencode(query)}"
     received = node.name == found.graph.photo
     return {
         "title": title,

@@ -6,7 +6,7 @@ may change.
 
 from collections.abc import Iterable, Sequence
 from typing import NoReturn, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -47,21 +47,13 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
             st.session_state[key or name] = option
 
 
-def lead_to(page: str, **query: object) -> None:
-    """Go to another page at an address of its own, once the script runs again; for callbacks.
-
-    What the query names is followed as if the visitor had come by that link.
-    """
-    st.session_state.setdefault(_FOLLOWED, set()).difference_update(query)
-    st.session_state[_WANTED] = page, _beside(**query)
+def afresh(*names: str) -> None:
+    """Let the page that comes next take these choices from the address once more."""
+    st.session_state.setdefault(_FOLLOWED, set()).difference_update(names)
 
 
-def address(page: str, **query: object) -> str:
-    """Where a browser finds another page with the choices made here and others beside them."""
-    return f"{page}?{urlencode(_beside(**query))}"
-
-
-def _beside(**query: object) -> dict[str, str]:
+def beside(**query: object) -> dict[str, str]:
+    """Choices of the address, with others beside them or in their place."""
     return st.query_params.to_dict() | {name: str(value) for name, value in query.items()}
 
 
