@@ -27,10 +27,13 @@ def show_map(chosen: selection.Selection, strongest: layer_map.Strongest) -> Non
     show_facts(chosen, graph)
     if not graph.edges:
         return
+    photo = chosen.convnet.input_image(chosen.image)
+    pictures = computing.thumbnails(
+        chosen.network.key, chosen.photo.key, colormap, strongest, photo
+    )
     layer_map.draw(
-        layer_map.LayerMap(graph, layout, strongest, chosen.convnet.input_image(chosen.image)),
+        layer_map.LayerMap(graph, layout, strongest, pictures, photo),
         key="architecture",
-        colormap=colormap,
         alt=f"Layers of {chosen.convnet.name}. Move along the connections with the arrow keys; "
         "Enter opens the activations of a layer. The table below tells the same.",
     )

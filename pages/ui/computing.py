@@ -10,8 +10,9 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import photos
+from pages.ui import layer_map, photos
 from pages.ui.selection import Selection
+from pages.ui.tiles import Tiles
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -56,6 +57,18 @@ def strongest(
 ) -> dict[str, vizlib.StrongestChannel]:
     """The strongest channel of every layer with maps."""
     return vizlib.strongest_channels(_selected.convnet, _selected.image)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def thumbnails(
+    network_key: str,
+    image_key: str,
+    colormap: str,
+    _strongest: layer_map.Strongest,
+    _photo: np.ndarray,
+) -> Tiles:
+    """Pictures of the strongest channels in one."""
+    return layer_map.thumbnails(_strongest, _photo, colormap)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -14,6 +14,7 @@ import streamlit as st
 
 import vizlib
 from pages.ui import links
+from pages.ui.tiles import Tiles
 
 _LONGEST = 48  # pixels of a thumbnail
 _COLUMNS = 16
@@ -40,15 +41,16 @@ Strongest = Mapping[str, vizlib.StrongestChannel]
 
 @dataclass(frozen=True)
 class LayerMap:
-    """What is drawn: a graph, the places of its parts, and the photo that the network receives."""
+    """A graph with the places of its parts and their pictures, and the photo as received."""
 
     graph: vizlib.LayerGraph
     layout: vizlib.GraphLayout
     strongest: Strongest
+    thumbnails: Tiles
     photo: np.ndarray
 
 
-def draw(found: LayerMap, *, key: str, colormap: str, alt: str) -> None:
+def draw(found: LayerMap, *, key: str, alt: str) -> None:
     """Draw the map; a click on a card, or Enter, opens the activations of its layer."""
     # Cards are links: the page they lead to has to look at its address.
     links.afresh("layer", "channel")
@@ -57,7 +59,12 @@ def draw(found: LayerMap, *, key: str, colormap: str, alt: str) -> None:
         "width": found.layout.size[1],
         "alt": alt,
         "photo": _encoded(vizlib.render.to_png(_small(found.photo))),
-        "tiles": _tiles(found, colormap),
+        "tiles": {
+            "png": _encoded(found.thumbnails.png),
+            "columns": found.thumbnails.columns,
+            "height": found.thumbnails.height,
+            "width": found.thumbnails.width,
+        },
         "nodes": _cards(found),
         "edges": _lines(found),
         "frames": [
@@ -69,27 +76,20 @@ def draw(found: LayerMap, *, key: str, colormap: str, alt: str) -> None:
     _map(key=f"{key}_layer_map", data=data)
 
 
-def size_of(photo: np.ndarray) -> tuple[int, int]:
-    """Height and width of a thumbnail, which has the proportions of the photo as it is received."""
+def thumbnails(strongest: Strongest, photo: np.ndarray, colormap: str) -> Tiles:
+    """One picture with a tile for each layer, all of the proportions of the photo as received."""
     height, width = photo.shape[:2]
     share = _LONGEST / max(height, width)
-    return max(1, round(height * share)), max(1, round(width * share))
-
-
-def sheet(strongest: Strongest, size: tuple[int, int]) -> np.ndarray:
-    """All thumbnails in one picture, grey levels ``(H, W)``."""
+    size = max(1, round(height * share)), max(1, round(width * share))
     tiles = [
         vizlib.render.activation_tile(one.map, size=size, signed=one.signed)
         for one in strongest.values()
     ]
-    return vizlib.render.montage(tiles, columns=min(len(tiles), _COLUMNS), gap=0)
-
-
-def _tiles(found: LayerMap, colormap: str) -> dict[str, Any]:
-    size = size_of(found.photo)
-    png = vizlib.render.to_png(sheet(found.strongest, size), colormap=colormap)
-    columns = min(len(found.strongest), _COLUMNS)
-    return {"png": _encoded(png), "columns": columns, "height": size[0], "width": size[1]}
+    columns = min(len(tiles), _COLUMNS)
+    png = vizlib.render.to_png(
+        vizlib.render.montage(tiles, columns=columns, gap=0), colormap=colormap
+    )
+    return Tiles(png, columns, *size, gap=0, labels=list(strongest))
 
 
 def _small(photo: np.ndarray) -> np.ndarray:
