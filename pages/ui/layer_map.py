@@ -52,8 +52,6 @@ class LayerMap:
 
 def draw(found: LayerMap, *, key: str, alt: str) -> None:
     """Draw the map; a click on a card, or Enter, opens the activations of its layer."""
-    # Cards are links: the page they lead to has to look at its address.
-    links.afresh("layer", "channel")
     data = {
         "height": found.layout.size[0],
         "width": found.layout.size[1],

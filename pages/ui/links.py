@@ -47,9 +47,11 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
             st.session_state[key or name] = option
 
 
-def afresh(*names: str) -> None:
-    """Let the page that comes next take these choices from the address once more."""
+def leave_to_links(*names: str) -> None:
+    """Take choices out of the address, and let the next page follow a link that has them."""
     st.session_state.setdefault(_FOLLOWED, set()).difference_update(names)
+    for name in names:
+        keep(name, None)
 
 
 def beside(**query: object) -> dict[str, str]:
