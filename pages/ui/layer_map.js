@@ -4,8 +4,8 @@
 const LEAST = 0.1;
 const MOST = 2;
 const STEP = 1.25;
-const LEGIBLE = 0.8;
-const MARGIN = 24;
+const LEGIBLE = 0.7;
+const MARGIN = 10;
 
 export default function ({ data, parentElement }) {
   const drawn = parentElement.layerMap;

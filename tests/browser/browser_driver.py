@@ -103,6 +103,7 @@ class Visitor:
         rest = self.page.get_by_text(re.compile(r"^\d+ more$"))
         if not found.is_visible() and rest.is_visible():
             rest.click()
+            return self.page.get_by_role("menuitem", name=name, exact=True)
         return found
 
     def heading(self) -> str:
