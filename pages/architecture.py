@@ -101,21 +101,19 @@ def link_to(layer: str | None, strongest: layer_map.Strongest) -> None:
 
 
 def table(convnet: vizlib.ConvNet, strongest: layer_map.Strongest) -> list[dict[str, object]]:
-    graph, rows = convnet.graph, []
-    for number, layer in enumerate(convnet.all_layers, 1):
-        one = strongest.get(layer.name)
-        rows.append(
-            {
-                "order": number,
-                "layer": layer.name,
-                "kind": layer.kind,
-                "output": " x ".join(map(str, layer.shape)),
-                "parameters": layer.parameters,
-                "fed by": ", ".join(graph.node(layer.name).fed_by),
-                "strongest channel": None if one is None else one.channel,
-            }
-        )
-    return rows
+    nodes = [node for node in convnet.graph.nodes if not node.is_input]
+    return [
+        {
+            "order": number,
+            "layer": node.name,
+            "kind": node.layers[0].kind,
+            "output": " x ".join(map(str, node.layers[0].shape)),
+            "parameters": node.layers[0].parameters,
+            "fed by": ", ".join(node.fed_by),
+            "strongest channel": strongest[node.name].channel if node.name in strongest else None,
+        }
+        for number, node in enumerate(nodes, 1)
+    ]
 
 
 show()

@@ -344,9 +344,11 @@ def test_folding_keeps_every_layer_and_the_order():
     assert len(folded.nodes) < len(graph.nodes) / 2
 
 
-def test_an_unknown_layer_is_in_no_node():
-    with pytest.raises(KeyError):
-        nets.open_net("functional").graph.node("no such layer")
+def test_a_node_is_found_by_the_tail_of_its_path_and_nonsense_is_told():
+    graph = nets.open_net("nested").graph
+    assert graph.node("pool") is graph.node("backbone/pool")
+    with pytest.raises(vizlib.UnknownLayerError, match=r"poool.*backbone/pool"):
+        graph.node("poool")
 
 
 # What each layer's strongest channel gives.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vizlib.layers import LayerInfo
+from vizlib.layers import LayerInfo, find_layer
 
 #: Kind of the nodes that stand for what the network takes, as Keras calls them.
 INPUT = "InputLayer"
@@ -65,17 +65,16 @@ class LayerGraph:
         return tuple((source, node.name) for node in self.nodes for source in node.fed_by)
 
     def node(self, name: str) -> LayerNode:
-        """Find the node that a layer is in, by the layer's full name.
+        """Find the node that a layer is in, by the layer's path or an unambiguous tail of it.
 
         Raises
         ------
-        KeyError
-            If there is none.
+        UnknownLayerError
+            With close matches.
         """
-        for node in self.nodes:
-            if any(layer.name == name for layer in node.layers):
-                return node
-        raise KeyError(name)
+        nodes = {layer.name: node for node in self.nodes for layer in node.layers}
+        layers = [layer for node in self.nodes for layer in node.layers]
+        return nodes[find_layer(layers, name).name]
 
     def folded(self) -> LayerGraph:
         """Put normalisation, activation and dropout into one node with the layer before them.
