@@ -8,7 +8,8 @@ import streamlit as st
 ICON = Path(__file__).parent / "pages" / "ui" / "icon.png"
 st.set_page_config(page_title="What a convnet sees", page_icon=str(ICON), layout="wide")
 PAGES = [
-    st.Page("pages/network.py", title="Network", icon=":material/account_tree:", default=True),
+    st.Page("pages/network.py", title="Network", icon=":material/hub:", default=True),
+    st.Page("pages/architecture.py", title="Architecture", icon=":material/account_tree:"),
     st.Page("pages/activations.py", title="Activations", icon=":material/grid_view:"),
     st.Page("pages/filters.py", title="Filters", icon=":material/texture:"),
     st.Page("pages/heatmaps.py", title="Heatmaps", icon=":material/local_fire_department:"),

@@ -24,7 +24,6 @@ def show() -> None:
         show_answer(chosen)
     show_input(chosen)
     show_preprocessing(chosen)
-    show_layers(chosen)
     controls.copy_as_python(scripts.answers(chosen, TOP))
 
 
@@ -136,27 +135,6 @@ def show_reading(reading: vizlib.Reading, *, used: bool, own: bool) -> None:
         st.button(
             f"Read it as {name}", key=f"read_as:{name}", on_click=networks.read_as, args=[name]
         )
-
-
-def show_layers(chosen: selection.Selection) -> None:
-    layers = chosen.convnet.all_layers
-    st.subheader(f"Its {len(layers)} layers", anchor=False)
-    total = sum(layer.parameters for layer in layers)
-    st.caption(f"{chosen.convnet.name}: {total:,} parameters")
-    st.dataframe(
-        [
-            {
-                "layer": layer.name,
-                "kind": layer.kind,
-                "output": " x ".join(map(str, layer.shape)),
-                "parameters": layer.parameters,
-            }
-            for layer in layers
-        ],
-        hide_index=True,
-        column_config={"parameters": st.column_config.NumberColumn(format="localized")},
-        alt="Layers in the order they run",
-    )
 
 
 show()

@@ -124,6 +124,36 @@ def test_grid_refuses_bad_options():
 # Colours.
 
 
+@pytest.mark.parametrize("lowest", [0, -1])
+def test_a_tile_is_that_of_the_grid(lowest):
+    maps = np.random.default_rng(0).uniform(lowest, 1, (5, 7, 3)).astype("float32")
+    maps[..., 1] = np.abs(maps[..., 1])
+    grid = render.activation_grid(maps, columns=3)
+    for channel in range(3):
+        tile = render.activation_tile(maps[..., channel], signed=lowest < 0)
+        assert (tile == grid[:, channel * 8 : channel * 8 + 7]).all()
+
+
+def test_a_tile_with_negative_values_is_signed_untold():
+    assert render.activation_tile([[-2.0, 0.0, 1.0]]).tolist() == [[1, 128, 192]]
+    assert render.activation_tile([[0.0, 1.0]]).tolist() == [[0, 255]]
+    assert render.activation_tile([[0.0, 1.0]], signed=True).tolist() == [[128, 255]]
+
+
+def test_a_tile_is_brought_to_size_as_numbers():
+    """Means of places where it shrinks, and what is between them where it grows."""
+    values = np.array([[0.0, 4.0, 8.0, 8.0], [0.0, 4.0, 8.0, 8.0]])
+    assert render.activation_tile(values, size=(1, 2)).tolist() == [[64, 255]]
+    assert render.activation_tile([[0.0, 1.0]], size=(1, 4)).tolist() == [[0, 64, 191, 255]]
+
+
+def test_a_tile_of_nothing_and_of_what_is_not_finite_is_zero():
+    assert render.activation_tile(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
+    assert render.activation_tile([[np.nan, np.inf, 1.0]]).tolist() == [[0, 0, 255]]
+    with pytest.raises(InvalidArgumentError, match="Expected values"):
+        render.activation_tile(np.zeros((2, 2, 2)))
+
+
 def test_colorize_looks_the_palette_up():
     values = np.array([[0, 1], [2, 4]])
     expected = render.palette("viridis")[[[0, 64], [128, 255]]]

@@ -49,6 +49,8 @@ def every_question(convnet, photo):
         vizlib.grad_cam(convnet, photo).values,
         vizlib.grad_cam(convnet, photo, layer=convnet.layers[0].name, class_index=1).values,
         *vizlib.activations(convnet, photo).values(),
+        *(one.map for one in vizlib.strongest_channels(convnet, photo).values()),
+        np.array(convnet.graph.edges),
         patterns.images,
         patterns.objective,
     ]
@@ -92,10 +94,11 @@ def fragile_net():
     [
         lambda c, p: c.scores(p),
         lambda c, p: vizlib.activations(c, p),
+        lambda c, p: vizlib.strongest_channels(c, p),
         lambda c, p: vizlib.grad_cam(c, p, layer="c1"),
         lambda c, p: vizlib.filter_patterns(c, "c2", [0], steps=2, size=20),
     ],
-    ids=["scores", "activations", "grad_cam", "filter_patterns"],
+    ids=["scores", "activations", "strongest_channels", "grad_cam", "filter_patterns"],
 )
 def test_an_error_inside_a_layer_leaves_the_model_as_it_was(ask, photo):
     model = fragile_net()

@@ -21,7 +21,7 @@ MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
     *("architectures", "weights_alone", "input_gradients", "sanity", "dependence"),
     *("filters/ascent", "filters/optimisers", "filters/parameterisations", "filters/readings"),
-    *("filters/transforms", "receptive_field", "bfloat16", "convolution_steps"),
+    *("filters/transforms", "receptive_field", "bfloat16", "convolution_steps", "wiring"),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}
@@ -50,6 +50,8 @@ PUBLIC = {
     *("Convolution", "ConvolutionStep", "convolution", "convolution_layers", "Window"),
     *("Pooling", "PoolingStep", "pooling", "pooling_layers"),
     *("LayerPeaks", "Patch", "images_in", "layer_peaks", "peak_patches", "top_patches"),
+    *("GraphLayout", "LayerGraph", "LayerNode", "StrongestChannel"),
+    *("graph_layout", "strongest_channels"),
     *("saliency", "score_cam", "smooth_grad", "xgrad_cam"),
 }
 MOST_LINES = 40

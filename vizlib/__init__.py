@@ -1,7 +1,13 @@
 """Look inside Keras image networks: activations, filter patterns, class-activation heatmaps."""
 
 from vizlib import faithfulness, render
-from vizlib.activations import activations, channel_strength, dead_channels
+from vizlib.activations import (
+    StrongestChannel,
+    activations,
+    channel_strength,
+    dead_channels,
+    strongest_channels,
+)
 from vizlib.architectures import available_architectures
 from vizlib.atlas import FilterAtlas, filter_atlas
 from vizlib.attributions import (
@@ -53,12 +59,14 @@ from vizlib.filters import (
     objectives,
     optimize,
 )
+from vizlib.graph import LayerGraph, LayerNode
 from vizlib.heatmap_methods import HEATMAP_METHODS, LAYER_METHODS, PIXEL_METHODS
 from vizlib.heatmaps import Heatmap
 from vizlib.images import images_in, load_image
 from vizlib.inspection import PreprocessingReport, Reading, inspect_preprocessing
 from vizlib.labels import parse_labels, read_labels
 from vizlib.layers import LayerInfo
+from vizlib.layout import GraphLayout, graph_layout
 from vizlib.patches import LayerPeaks, Patch, layer_peaks, peak_patches, top_patches
 from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
@@ -84,9 +92,12 @@ __all__ = [
     "FedClass",
     "FilterAtlas",
     "FilterPatterns",
+    "GraphLayout",
     "Heatmap",
     "InvalidArgumentError",
+    "LayerGraph",
     "LayerInfo",
+    "LayerNode",
     "LayerPeaks",
     "ModelLoadError",
     "Objective",
@@ -97,6 +108,7 @@ __all__ = [
     "PreprocessingReport",
     "Reading",
     "ReceptiveField",
+    "StrongestChannel",
     "UnknownLayerError",
     "UnreadableImageError",
     "UnsafeModelError",
@@ -124,6 +136,7 @@ __all__ = [
     "grad_cam",
     "grad_cam_plus_plus",
     "gradient_times_input",
+    "graph_layout",
     "guided_backprop",
     "heatmap_manifest",
     "heatmap_report",
@@ -149,6 +162,7 @@ __all__ = [
     "saliency",
     "score_cam",
     "smooth_grad",
+    "strongest_channels",
     "top_patches",
     "xgrad_cam",
 ]

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import keras
@@ -25,6 +25,7 @@ from vizlib.errors import (
     VizlibError,
     first_reason,
 )
+from vizlib.graph import INPUT, LayerGraph, layer_nodes
 from vizlib.input_gradients import guided_gradient, plain_gradient
 from vizlib.inputs import OtherInputs, find_image_input
 from vizlib.labels import LabelSource, read_labels
@@ -38,7 +39,9 @@ from vizlib.layers import (
 )
 from vizlib.preprocessing import Preprocessing, preprocessing
 from vizlib.watching import Handler, StopRunning, operations_by_path, watching
+from vizlib.wiring import Wiring
 
+Answer = TypeVar("Answer")
 _COMPILED_STEPS_KEPT = 16
 _MOST_AT_ONCE = 32
 _MAPS_AT_ONCE = 256 * 2**20  # bytes
@@ -256,6 +259,32 @@ class ConvNet:
         feeding = (c for c in candidates if self._score_gradient(blank, c.name, 0) is not None)
         return next(feeding, candidates[0]).name
 
+    @cached_property
+    def graph(self) -> LayerGraph:
+        """Which layers feed which, found by tracing the network, whatever it was written as."""
+        wiring, names = Wiring(self._calls), self._input_names()
+        shapes: list[tuple[int, ...]] = [()] * len(names)
+
+        def run(batch: Any) -> None:
+            given = wiring.inputs(names, self._given(batch))
+            shapes[:] = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(given)]
+            with watching(self.model, self._paths, wiring):
+                self.model(given, training=False)
+
+        diagnosis = None
+        try:
+            self._in_graph(run)
+        # Layers of all makes, which run but were never meant to be traced.
+        except Exception as error:
+            diagnosis = (
+                "What feeds each layer is not known in full, as TensorFlow cannot trace this "
+                f"network: {first_reason(error)}."
+            )
+        shapes[self._image.index] = (*self.input_size, self.input_channels)
+        inputs = [LayerInfo(name, INPUT, s) for name, s in zip(names, shapes, strict=True)]
+        nodes = layer_nodes(inputs, self.all_layers, fed_by=wiring.fed_by, inside=wiring.inside)
+        return LayerGraph(nodes, names[self._image.index], diagnosis or wiring.diagnosis)
+
     # What it says.
 
     @property
@@ -337,13 +366,32 @@ class ConvNet:
 
         The run ends as soon as the last of them is known.
         """
+        return self.read_maps(image, layers, lambda maps: maps)
+
+    def read_maps(
+        self, image: np.ndarray, layers: Iterable[str], read: Callable[[np.ndarray], Answer]
+    ) -> dict[str, Answer]:
+        """Ask something of the maps of many layers, which are kept no longer than it takes.
+
+        Parameters
+        ----------
+        image : uint8 array ``(H, W, 3)``
+        layers : iterable of str
+        read : callable
+            ``read(maps)`` of each layer's float32 ``(h, w, channels)``, while the network runs.
+
+        Returns
+        -------
+        dict
+            What ``read`` gave, by full path, in the order the layers run.
+        """
         wanted = {self.layer(name).name for name in layers}
-        found: dict[str, np.ndarray] = {}
+        found: dict[str, Answer] = {}
 
         def keep(name: str, _operation: Any, _inputs: Any, run: Callable[[], Any]) -> Any:
             output = run()
             if name in wanted:
-                found[name] = self._channels_last(name, output)[0].numpy()
+                found[name] = read(self._channels_last(name, output)[0].numpy())
                 if len(found) == len(wanted):
                     raise StopRunning
             return output
@@ -566,6 +614,17 @@ class ConvNet:
                 self._compiled.popitem(last=False)
             return self._compiled[key]
 
+    def _input_names(self) -> list[str]:
+        names: list[str] = []
+        for index, name in enumerate(self._other_inputs.names):
+            # Keras counts inputs without a name through the whole process.
+            photo = index == self._image.index and name.startswith("keras_tensor")
+            own = "photo" if photo else name
+            while own in self._calls or own in names:
+                own += " (input)"
+            names.append(own)
+        return names
+
     # How it is run.
 
     def _ask(
@@ -599,8 +658,11 @@ class ConvNet:
         return _checked_stack("tensors", tensors, (*self.input_size, self.input_channels))
 
     def _call(self, batch: Any) -> list[Any]:
+        return keras.tree.flatten(self.model(self._given(batch), training=False))
+
+    def _given(self, batch: Any) -> Any:
         photos = self._image.arrange(tf.convert_to_tensor(batch))
-        return keras.tree.flatten(self.model(self._other_inputs.beside(photos), training=False))
+        return self._other_inputs.beside(photos)
 
     def _run(
         self, batch: Any, names: Iterable[str], handler: Handler, *, any_size: bool = False

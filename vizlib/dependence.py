@@ -13,7 +13,7 @@ everything. So a block may come out too large, never too small.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -133,6 +133,47 @@ def trace_dependence(source: Any, target: Any) -> Dependence:
             steps.append((tensor.name, read))
     shapes = {tensor.name: _fixed_shape(tensor) for tensor in [source, *tensors, target]}
     return Dependence(target.name, source.name, shapes, tuple(steps), frozenset(unknown))
+
+
+def tensor_key(tensor: Any) -> tuple[int, str]:
+    """Tell a tensor from all others, those of other graphs included."""
+    return id(tensor.graph), tensor.name
+
+
+def nearest(target: Any, known: Mapping[tuple[int, str], str]) -> set[str]:
+    """Find the closest of some known tensors that a tensor of a TensorFlow graph depends on.
+
+    Parameters
+    ----------
+    target : graph tensor
+        Counts itself if it is known.
+    known : mapping of `tensor_key` to str
+
+    Returns
+    -------
+    set of str
+        What is known of those found; nothing beyond them is looked at.
+    """
+    found, seen, waiting = set(), set(), [target]
+    while waiting:
+        tensor = waiting.pop()
+        key = tensor_key(tensor)
+        if key in known:
+            found.add(known[key])
+        elif key not in seen:
+            seen.add(key)
+            waiting += _read_by(tensor)
+    return found
+
+
+def _read_by(tensor: Any) -> list[Any]:
+    operation = tensor.op
+    if operation.type in _SHAPES_ONLY:
+        return []
+    # What a function inside the graph takes from around it.
+    captures = getattr(tensor.graph, "captures", ()) if operation.type == "Placeholder" else ()
+    outer = [outside for outside, inside in captures if inside is tensor]
+    return [*operation.inputs, *(one for one in outer if one.dtype != tf.resource)]
 
 
 def _always(everything: tuple[str, Block]) -> Read:

@@ -176,6 +176,11 @@ class OtherInputs:
             d.name: _value(d, given.get(d.name)) for d in self._declared if d.name in names
         }
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all inputs, the photo's included, in the order the model takes them."""
+        return tuple(declared.name for declared in self._declared)
+
     def beside(self, photos: Any) -> Any:
         """Join a batch of photos, laid out for the model, with the other inputs."""
         if not self._values:

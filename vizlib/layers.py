@@ -19,6 +19,13 @@ _MERGES = {
     *("Add", "Concatenate", "Multiply", "Average", "Maximum", "Minimum", "Subtract"),
     "Where",
 }
+# What networks put behind a layer without a second thought.
+_FOLLOW_UPS = {
+    *_ACTIVATIONS,
+    *("Softmax", "Sigmoid", "BatchNormalization", "LayerNormalization", "GroupNormalization"),
+    *("Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
+    "ActivityRegularization",
+}
 # The projections inside attention, of three axes too: places, heads and channels.
 _NOT_MAPS = {"EinsumDense"}
 
@@ -60,6 +67,11 @@ class LayerInfo:
     def channels(self) -> int:
         """Number of channels (of units, for a vector)."""
         return self.shape[-1]
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether it only normalises, activates or drops what the layer before it gives."""
+        return self.kind in _FOLLOW_UPS
 
 
 def is_activation(operation: Any) -> bool:

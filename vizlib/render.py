@@ -47,13 +47,36 @@ def activation_grid(
     values = _finite(_checked("maps", maps, ndim=3))
     low, high = values.min(axis=(0, 1)), values.max(axis=(0, 1))
     largest = np.maximum(-low, high) if scaling == "channel" else max(-low.min(), high.max())
-    zero, span = (128, 127) if low.min() < 0 else (0, 255)
-    # Divided before it is multiplied: 255 / largest overflows where activations are tiny.
-    levels = values / np.where(largest > 0, largest, 1).astype("float32")
-    levels *= span
-    levels += zero
-    tiles = np.rint(levels, out=levels).astype("uint8").transpose(2, 0, 1)
+    tiles = _levels(values, largest, signed=bool(low.min() < 0)).transpose(2, 0, 1)
     return montage(tiles, columns=min(_positive("columns", columns), len(tiles)), gap=1)
+
+
+def activation_tile(
+    values: np.ndarray, *, size: tuple[int, int] | None = None, signed: bool = False
+) -> np.ndarray:
+    """Draw one channel as `activation_grid` draws it among others.
+
+    Parameters
+    ----------
+    values : float array ``(h, w)``
+    size : tuple of int, optional
+        ``(height, width)`` of the tile, to which values are brought before they are drawn.
+    signed : bool
+        Whether zero is 128, as for a layer that has negative values.
+
+    Returns
+    -------
+    uint8 array ``(H, W)``
+    """
+    finite = _finite(_checked("values", values, ndim=2))
+    if size is not None:
+        shrinks = size[0] * size[1] < finite.size
+        finite = cv2.resize(
+            finite,
+            tuple(size)[::-1],
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        )
+    return _levels(finite, np.abs(finite).max(), signed=signed or bool(finite.min() < 0))
 
 
 def colorize(
@@ -240,6 +263,16 @@ def _finite(values: np.ndarray) -> np.ndarray:
     if np.isfinite(values).all():
         return values
     return np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+
+
+def _levels(values: np.ndarray, largest: np.ndarray | float, *, signed: bool) -> np.ndarray:
+    """Grey levels of finite values, of which ``largest`` gets the last."""
+    zero, span = (128, 127) if signed else (0, 255)
+    # Divided before it is multiplied: 255 / largest overflows where activations are tiny.
+    levels = values / np.where(np.asarray(largest) > 0, largest, 1).astype("float32")
+    levels *= span
+    levels += zero
+    return np.rint(levels, out=levels).astype("uint8")
 
 
 def _limit(values: np.ndarray, limit: float | None) -> float:

@@ -10,8 +10,9 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import photos
+from pages.ui import layer_map, photos
 from pages.ui.selection import Selection
+from pages.ui.tiles import Tiles
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -38,6 +39,36 @@ def logits(network_key: str, image_key: str, _selected: Selection) -> np.ndarray
 def maps(network_key: str, image_key: str, layer: str, _selected: Selection) -> np.ndarray:
     """Maps of one layer."""
     return vizlib.activations(_selected.convnet, _selected.image, [layer])[layer]
+
+
+@st.cache_resource(max_entries=16, show_spinner="Following the network's connections …")
+def drawing(
+    network_key: str, folded: bool, _selected: Selection
+) -> tuple[vizlib.LayerGraph, vizlib.GraphLayout]:
+    """Which layers feed which, and where each is drawn."""
+    graph = _selected.convnet.graph
+    graph = graph.folded() if folded else graph
+    return graph, vizlib.graph_layout(graph)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Running the network …")
+def strongest(
+    network_key: str, image_key: str, _selected: Selection
+) -> dict[str, vizlib.StrongestChannel]:
+    """The strongest channel of every layer with maps."""
+    return vizlib.strongest_channels(_selected.convnet, _selected.image)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def thumbnails(
+    network_key: str,
+    image_key: str,
+    colormap: str,
+    _strongest: layer_map.Strongest,
+    _photo: np.ndarray,
+) -> Tiles:
+    """Pictures of the strongest channels in one."""
+    return layer_map.thumbnails(_strongest, _photo, colormap)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -47,6 +47,18 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
             st.session_state[key or name] = option
 
 
+def leave_to_links(*names: str) -> None:
+    """Take choices out of the address, and let the next page follow a link that has them."""
+    st.session_state.setdefault(_FOLLOWED, set()).difference_update(names)
+    for name in names:
+        keep(name, None)
+
+
+def beside(**query: object) -> dict[str, str]:
+    """Choices of the address, with others beside them or in their place."""
+    return st.query_params.to_dict() | {name: str(value) for name, value in query.items()}
+
+
 def keep(name: str, value: object | None) -> None:
     """Note a choice in the address, so that it can be sent to others and survives a reload."""
     if value is None:

@@ -22,6 +22,20 @@ def answers(chosen: Selection, count: int) -> str:
     return _text([*head, f"for prediction in convnet.top(image, {count}):", f"    {line}"])
 
 
+def architecture(chosen: Selection) -> str:
+    """Every layer with what feeds it, and the channel that answers most to the photo."""
+    return _text(
+        [
+            *_head(chosen, ["vizlib"]),
+            "strongest = vizlib.strongest_channels(convnet, image)",
+            "for node in convnet.graph.nodes:",
+            "    fed_by = ', '.join(node.fed_by)",
+            "    channel = strongest[node.name].channel if node.name in strongest else None",
+            "    print(node.name, node.layers[0].kind, node.layers[0].shape, fed_by, channel)",
+        ]
+    )
+
+
 def activation_grid(
     chosen: Selection, layer: str, *, by_strength: bool, name: str, **options: Any
 ) -> str:

@@ -16,7 +16,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("network", "activations", "filters", "heatmaps", "convolution")
+PAGES = ("network", "architecture", "activations", "filters", "heatmaps", "convolution")
 # For slow machines; a run that hangs is what it is for.
 TIMEOUT = 300
 # Small and quick, and answers with one sigmoid unit.
@@ -49,6 +49,12 @@ def mosaic(app: AppTest, key: str) -> dict:
     """What the mosaic of a page is given."""
     found = [c for c in app.get("bidi_component") if c.key == f"{key}_mosaic"]
     return json.loads(found[0].proto.json)
+
+
+def layer_map(app: AppTest) -> dict:
+    """What the drawing of the layers is given."""
+    (found,) = [c for c in app.get("bidi_component") if c.key.endswith("_layer_map")]
+    return json.loads(found.proto.json)
 
 
 def wait(app: AppTest, until: Callable[[AppTest], object], seconds: float = 120) -> AppTest:

@@ -56,7 +56,7 @@ def test_network_page_names_the_top_five_with_their_share(dashboard):
 
 def test_network_page_shows_the_input_as_it_is_received(dashboard):
     app = dashboard(network="squeezenet")
-    received, layers = (table.value for table in app.dataframe)
+    (received,) = (table.value for table in app.dataframe)
     net = vizlib.load_convnet("squeezenet")
     tensor = net.input_tensor(vizlib.load_image("sample_images/cat-and-dog.jpg"))
     assert list(received["input channel"]) == ["blue", "green", "red"]
@@ -64,8 +64,6 @@ def test_network_page_shows_the_input_as_it_is_received(dashboard):
     np.testing.assert_allclose(received["maximum"], tensor.max(axis=(0, 1)), rtol=1e-5)
     assert "227 x 227" in app.markdown[0].value
     assert "caffe" in app.markdown[0].value
-    assert list(layers["layer"]) == [layer.name for layer in net.all_layers]
-    assert layers["parameters"].sum() == net.model.count_params()
 
 
 # Activations

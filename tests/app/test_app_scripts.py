@@ -52,6 +52,19 @@ def test_the_answers(dashboard, run):
     assert first.replace(": ", " · ") == app.get("progress")[0].proto.text.replace("\\", "")
 
 
+def test_the_layers_with_what_feeds_them(dashboard, run):
+    app = dashboard("architecture", network="squeezenet")
+    table = app.dataframe[0].value
+    photo, *lines = run(app).splitlines()
+    assert photo == "input_layer InputLayer (227, 227, 3)  None"
+    for line, (_, row) in zip(lines, table.iterrows(), strict=True):
+        shape = tuple(int(side) for side in row["output"].split(" x "))
+        channel = row["strongest channel"]
+        channel = None if channel is None or channel != channel else int(channel)
+        written = " ".join(map(str, [row["layer"], row["kind"], shape, row["fed by"], channel]))
+        assert line == written
+
+
 @pytest.mark.parametrize("order", ["index", "strength"])
 def test_the_grid_of_activations(dashboard, run, offered, tmp_path, order):
     app = dashboard("activations")
@@ -140,6 +153,6 @@ def test_a_number_of_a_map(dashboard, run, layer):
 
 def test_every_page_has_a_script(dashboard):
     app = dashboard()
-    for page in ("network", "activations", "heatmaps", "convolution"):
+    for page in ("network", "architecture", "activations", "heatmaps", "convolution"):
         visit(app, page)
         compile(app.code[-1].value, page, "exec")

@@ -49,7 +49,8 @@ def test_nested_backbone_is_shown_layer_by_layer(dashboard, tmp_path):
     app = upload_model(dashboard(), saved(vgg_like(), tmp_path))
     assert not app.error
     assert len(app.get("progress")) == 3
-    assert "vgg_like/block2_conv1" in list(app.dataframe[1].value["layer"])
+    visit(app, "architecture")
+    assert "vgg_like/block2_conv1" in list(app.dataframe[0].value["layer"])
     visit(app, "heatmaps")
     assert app.selectbox(key="heatmap_layer:transfer").value == "vgg_like/block2_conv1"
     assert len(pictures(app)) == 4

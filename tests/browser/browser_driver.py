@@ -93,17 +93,20 @@ class Visitor:
         return self.page.locator("[data-testid=stMain] [data-testid=stProgress]").all_inner_texts()
 
     def go(self, name: str) -> "Visitor":
-        link = self.page.get_by_role("link", name=name, exact=True)
-        # In narrow windows the last pages are in a menu.
-        more = self.page.get_by_text(re.compile(r"^\d more$"))
-        link.or_(more).first.wait_for()
-        if not link.is_visible():
-            more.click()
-            link = self.page.get_by_text(name, exact=True).locator("visible=true").last
-        link.click()
+        self.link(name).click()
         self.page.wait_for_url(f"**/{name.lower()}*" if name != "Network" else "**/?*")
         settle(self.page)
         return self
+
+    def link(self, name: str) -> Locator:
+        """The way to a page, which a narrow window keeps behind "2 more"."""
+        found = self.page.get_by_role("link", name=name, exact=True)
+        rest = self.page.get_by_text(re.compile(r"^\d+ more$"))
+        found.or_(rest).first.wait_for()
+        if not found.is_visible():
+            rest.click()
+            return self.page.get_by_role("menuitem", name=name, exact=True)
+        return found
 
     def heading(self) -> str:
         return self.page.get_by_role("heading", level=2).first.inner_text()
@@ -130,6 +133,12 @@ class Visitor:
 
     def mosaic(self, key: str) -> Locator:
         return self.page.locator(f".st-key-{key}_mosaic .mosaic")
+
+    def card(self, name: str) -> Locator:
+        """A layer on the page that draws them all."""
+        return self.page.locator(".st-key-architecture_layer_map .node").filter(
+            has=self.page.get_by_text(name, exact=True)
+        )
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait for what can only be asked from here."""

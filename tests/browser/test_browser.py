@@ -12,6 +12,7 @@ from PIL import Image
 
 QUESTIONS = {
     "Network": "What does the network say?",
+    "Architecture": "How is the network built?",
     "Activations": "What does a layer see?",
     "Filters": "Which pattern does a channel look for?",
     "Heatmaps": "Where does the score come from?",
@@ -60,7 +61,8 @@ def test_nothing_is_cut_off_on_a_phone(come, screenshots):
         visitor.page.wait_for_load_state("networkidle")
         visitor.page.screenshot(path=str(screenshots / f"{name.lower()}-phone.png"))
         overflow = visitor.page.evaluate(
-            "[...document.querySelectorAll('[data-testid=stMain] img, .mosaic, .panels, h2')]"
+            "[...document.querySelectorAll("
+            "'[data-testid=stMain] img, .mosaic, .panels, .view, h2')]"
             ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
         )
         assert overflow == 0
