@@ -233,10 +233,10 @@ def test_overlay_blends_exactly():
     ]
 
 
-def test_overlay_is_jet_at_two_fifths_unless_told():
+def test_overlay_is_inferno_at_two_fifths_unless_told():
     photo = np.full((2, 2, 3), 50, "uint8")
     blended = render.overlay(photo, np.ones((2, 2)))
-    assert (blended == np.rint(0.6 * 50 + 0.4 * np.array([127, 0, 0]))).all()
+    assert (blended == np.rint(0.6 * 50 + 0.4 * np.array([252, 255, 164]))).all()
 
 
 def test_a_zero_map_leaves_the_photo_as_a_copy(photo):
@@ -252,7 +252,7 @@ def test_red_stays_red():
     assert np.array_equal(render.overlay(photo, np.zeros((2, 2))), photo)
     values = np.zeros((6, 6))
     values[0, 0] = 1
-    blended = render.overlay(photo, values, alpha=0.5)
+    blended = render.overlay(photo, values, alpha=0.5, colormap="jet")
     assert blended[5, 5].tolist() == [128, 0, 64]  # half red, half jet's dark blue
     assert blended[0, 0].tolist() == [191, 0, 0]  # half red, half jet's dark red
 
@@ -260,7 +260,7 @@ def test_red_stays_red():
 def test_alpha_at_its_ends(photo):
     values = np.random.default_rng(2).random((5, 7))
     assert np.array_equal(render.overlay(photo, values, alpha=0), photo)
-    only_map = render.colorize(values, colormap="jet", size=photo.shape[:2])
+    only_map = render.colorize(values, colormap="inferno", size=photo.shape[:2])
     assert np.array_equal(render.overlay(photo, values, alpha=1), only_map)
 
 
@@ -459,7 +459,7 @@ def test_more_activation_is_never_darker(maps):
 def test_a_blend_lies_between_photo_and_colour(values, alpha):
     photo = np.arange(0, 240, 4, dtype="uint8").reshape(4, 5, 3)
     blended = render.overlay(photo, values, alpha=alpha)
-    colour = render.colorize(values, colormap="jet", size=(4, 5)) if values.any() else photo
+    colour = render.colorize(values, colormap="inferno", size=(4, 5)) if values.any() else photo
     assert (blended >= np.minimum(photo, colour)).all()
     assert (blended <= np.maximum(photo, colour)).all()
 

@@ -79,5 +79,5 @@ def choose() -> Look:
         if signed:
             colormap = controls.choose_signed_colormap(key="heatmap_signed_colours")
         else:
-            colormap = controls.choose_colormap(key="heatmap_colours", default="jet")
+            colormap = controls.choose_colormap(key="heatmap_colours", default=controls.HEAT)
     return Look(signed, alpha, colormap)
