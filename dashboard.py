@@ -26,9 +26,12 @@ with st.spinner("Starting TensorFlow, once for all visitors. This takes some sec
 
 links.go_on(PAGES)
 
-if selection.choose():
-    with errors.told():
-        page.run()
-else:
-    st.header("Look inside a convolutional network", anchor=False)
-    st.info("Pick a network and a photo in the sidebar on the left.", icon=":material/arrow_back:")
+with links.noted():
+    if selection.choose():
+        with errors.told():
+            page.run()
+    else:
+        st.header("Look inside a convolutional network", anchor=False)
+        st.info(
+            "Pick a network and a photo in the sidebar on the left.", icon=":material/arrow_back:"
+        )

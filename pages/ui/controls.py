@@ -58,7 +58,8 @@ def choose_colormap(
     *, key: str, default: str = "viridis", width: int | Literal["stretch"] = "stretch"
 ) -> str:
     """Let a colour map be picked in which zero is the first colour."""
-    return st.selectbox(
+    links.follow("colours", COLORMAPS, key=key)
+    colormap = st.selectbox(
         "Colours",
         COLORMAPS,
         index=COLORMAPS.index(default),
@@ -68,17 +69,22 @@ def choose_colormap(
         help="viridis, inferno, magma and cividis grow evenly in brightness, so that equal steps "
         "look equal; jet is the book's.",
     )
+    links.keep("colours", colormap)
+    return colormap
 
 
 def choose_signed_colormap(*, key: str) -> str:
     """Let a colour map be picked in which zero is the middle."""
-    return st.selectbox(
+    links.follow("colours", vizlib.render.DIVERGING, key=key)
+    colormap = st.selectbox(
         "Colours",
         vizlib.render.DIVERGING,
         key=key,
         persist_state="session",
         help="Zero is the pale middle; the first colour is against, the last one for.",
     )
+    links.keep("colours", colormap)
+    return colormap
 
 
 def side_by_side(pictures: list[tuple[np.ndarray, str, str]]) -> None:

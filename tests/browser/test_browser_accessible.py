@@ -117,15 +117,16 @@ FOCUSED = """() => {
   let one = document.activeElement;
   while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement;
   if (!one || one === document.body) return null;
-  window.stops ??= new Set();
+  const same = one === window.latest;
   const again = window.stops.has(one);
+  window.latest = one;
   window.stops.add(one);
   const box = one.getBoundingClientRect();
   // A radio button is a hidden circle beside its words.
   const shown = box.width > 4 && box.height > 4 ? one : one.closest("label, [role=group]") ?? one;
   const { x, y, width, height } = shown.getBoundingClientRect();
   return {
-    again, x, y, width, height,
+    same, again, x, y, width, height, scrolls: one.matches("[data-testid=stMain]"),
     name: one.getAttribute("aria-label") || one.innerText || one.id || one.tagName,
   };
 }"""
@@ -153,8 +154,52 @@ def walk(page: Page) -> Iterator[dict]:
     for _ in range(300):
         page.keyboard.press("Tab")
         stop = page.evaluate(FOCUSED)
-        if stop is not None and stop["again"]:
+        # Tab goes through the cells of a table one by one.
+        if stop is None or stop["same"]:
+            continue
+        if stop["again"]:
             return
-        if stop is not None:
-            yield stop
-    raise AssertionError("Tab never comes back")
+        yield stop
+    raise AssertionError("Tab does not come back to where it began")
+
+
+def is_marked(page: Page, stop: dict) -> bool:
+    """Whether the focus can be seen: the place looks another way without it."""
+    margin = 6
+    clip = {
+        "x": max(0, stop["x"] - margin),
+        "y": max(0, stop["y"] - margin),
+        "width": stop["width"] + 2 * margin,
+        "height": stop["height"] + 2 * margin,
+    }
+    focused = page.screenshot(clip=clip, animations="disabled")
+    page.evaluate("window.latest.blur()")
+    left = page.screenshot(clip=clip, animations="disabled")
+    page.evaluate("window.latest.focus({ preventScroll: true })")
+    return focused != left
+
+
+def test_tab_reaches_everything_and_shows_where_it_is(come):
+    visitor = come("/filters?network=cats-vs-dogs&layer=conv1&recipe=classic")
+    unmarked, looked_at = [], set()
+    for _ in pages(visitor):
+        visitor.page.wait_for_load_state("networkidle")
+        for stop in walk(visitor.page):
+            # The page itself can be scrolled by the arrow keys, and is no control.
+            if stop["name"] in looked_at or stop["scrolls"]:
+                continue
+            looked_at.add(stop["name"])
+            if not is_marked(visitor.page, stop):
+                unmarked.append(stop["name"])
+        assert visitor.page.evaluate(MISSED) == []
+    assert unmarked == []
+    assert len(looked_at) > 40
+
+
+def test_a_heatmap_says_what_it_shows(come):
+    visitor = come("/heatmaps?network=squeezenet&sample=parrot&method=HiResCAM")
+    alts = visitor.page.locator("[data-testid=stMain] img").evaluate_all(
+        "all => all.map(i => i.alt)"
+    )
+    assert "Photo: Parrot" in alts
+    assert any(alt.startswith("HiResCAM of ") and "macaw" in alt for alt in alts)
