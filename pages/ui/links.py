@@ -13,7 +13,8 @@ import streamlit as st
 
 Option = TypeVar("Option", str, int)
 _WANTED = "wanted_page"
-#: What the address says of each choice, what it shall say, the widgets, and what they showed last.
+#: What we have written into the address, what shall be written, the widgets of the choices, and
+#: what they showed last.
 _ADDRESS, _NOTED, _KEYS, _SHOWN = "address", "noted_links", "keys_of_links", "shown_choices"
 
 # Streamlit makes a new entry of the browser's history of every addition to an address. Coming to a
@@ -65,10 +66,16 @@ def noted() -> Iterator[None]:
     choices = st.session_state[_NOTED] = {}
     yield
     query = st.query_params.to_dict()
-    wanted = {name: value for name, value in (query | choices).items() if value is not None}
+    foreign = {name: value for name, value in query.items() if name not in _address()}
+    wanted = {name: value for name, value in (foreign | choices).items() if value is not None}
     if wanted != query:
         st.query_params.from_dict(wanted)
-    st.session_state[_ADDRESS] = wanted
+    st.session_state[_ADDRESS] = choices
+
+
+def _address() -> dict[str, str | None]:
+    """What this visitor's latest run, or the link followed since, says of each choice."""
+    return st.session_state.setdefault(_ADDRESS, {})
 
 
 def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> None:
@@ -78,11 +85,10 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
     """
     key = key or name
     st.session_state.setdefault(_KEYS, {})[name] = key
-    address = st.session_state.setdefault(_ADDRESS, {})
     given = st.query_params.get(name)
-    if given in (None, address.get(name)) or _chosen_just_now(key):
+    if given in (None, _address().get(name)) or _chosen_just_now(key):
         return
-    address[name] = given
+    _address()[name] = given
     for option in options:
         if str(option) == given:
             st.session_state[key] = option
