@@ -11,7 +11,7 @@ import streamlit as st
 _HTML = """
 <div class="root">
   <div class="stage">
-    <img class="photo"><img class="map">
+    <img class="photo"><img class="map" hidden><canvas role="img"></canvas>
     <div class="edge"><span></span></div>
   </div>
   <div class="controls">
@@ -27,9 +27,8 @@ _CSS = """
 .root { font: 0.875rem/1.6 var(--st-font); color: var(--st-text-color); }
 .stage { position: relative; overflow: hidden; border-radius: 4px; line-height: 0;
   cursor: ew-resize; touch-action: pan-y; user-select: none; }
-.stage img { display: block; width: 100%; height: 100%; }
-.stage .map { position: absolute; inset: 0; clip-path: inset(0 0 0 var(--edge)); }
-.stage .map:not([src]) { display: none; }
+.photo, canvas { position: absolute; width: 100%; height: 100%; }
+canvas { clip-path: inset(0 0 0 var(--edge)); }
 .edge { position: absolute; top: 0; bottom: 0; left: var(--edge); width: 2px; margin-left: -1px;
   background: #fff; box-shadow: 0 0 0 1px #0008; pointer-events: none; }
 .edge span { position: absolute; top: 50%; left: -13px; width: 28px; height: 28px;
@@ -49,25 +48,51 @@ _JS = """
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".root");
   const find = (selector) => root.querySelector(selector);
-  const opacity = find("#opacity");
-  const edge = find("#edge");
-  const map = find(".map");
-  const stage = find(".stage");
-  const told = (input) => { input.previousElementSibling.value = input.value + " %"; };
+  const [opacity, edge] = [find("#opacity"), find("#edge")];
+  const [photo, map, canvas, stage] = [".photo", ".map", "canvas", ".stage"].map(find);
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+
+  // As the server blends for the file to download. An array of this type rounds as NumPy does.
+  const blend = () => {
+    if (!root.layers) return;
+    const [under, over, mixed] = root.layers;
+    const share = opacity.value / 100;
+    for (let i = 0; i < mixed.data.length; i++) {
+      mixed.data[i] = (1 - share) * under.data[i] + share * over.data[i];
+    }
+    pen.putImageData(mixed, 0, 0);
+  };
   const draw = () => {
-    map.style.opacity = opacity.value / 100;
     stage.style.setProperty("--edge", edge.value + "%");
-    [opacity, edge].forEach(told);
+    for (const input of [opacity, edge]) input.previousElementSibling.value = input.value + " %";
+    blend();
   };
-  const put = (image, png, alt) => {
-    const source = png && "data:image/png;base64," + png;
+  const pixels = (image) => {
+    const sheet = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
+    sheet.drawImage(image, 0, 0);
+    return sheet.getImageData(0, 0, image.naturalWidth, image.naturalHeight);
+  };
+  const put = (image, png) => {
+    const source = "data:image/png;base64," + png;
+    if (image.src !== source) image.src = source;
+  };
+  const show = async () => {
     // What is there already is left alone, so that nothing flickers.
-    if (source && image.src !== source) image.src = source;
-    if (!source) image.removeAttribute("src");
-    image.alt = alt;
+    const shown = [data.photo, data.map].join();
+    if (root.shown === shown) return;
+    root.shown = shown;
+    canvas.hidden = !data.map;
+    put(photo, data.photo);
+    if (data.map) put(map, data.map);
+    await Promise.all([photo.decode(), data.map && map.decode()]);
+    if (root.shown !== shown || !data.map) return;
+    [canvas.width, canvas.height] = [photo.naturalWidth, photo.naturalHeight];
+    root.layers = [pixels(photo), pixels(map), pixels(photo)];
+    blend();
   };
-  put(find(".photo"), data.photo, data.photo_alt);
-  put(map, data.map, data.map_alt);
+  show();
+  photo.alt = data.photo_alt;
+  canvas.ariaLabel = data.map_alt;
   stage.style.aspectRatio = data.ratio;
   root.style.maxWidth = data.max_width + "px";
 
