@@ -62,11 +62,9 @@ export default function ({ data, parentElement, setStateValue }) {
     }
     pen.putImageData(mixed, 0, 0);
   };
-  const draw = () => {
-    stage.style.setProperty("--edge", edge.value + "%");
-    for (const input of [opacity, edge]) input.previousElementSibling.value = input.value + " %";
-    blend();
-  };
+  const tell = (input) => { input.previousElementSibling.value = input.value + " %"; };
+  const fade = () => { tell(opacity); blend(); };
+  const divide = () => { tell(edge); stage.style.setProperty("--edge", edge.value + "%"); };
   const pixels = (image) => {
     const sheet = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
     sheet.drawImage(image, 0, 0);
@@ -101,15 +99,16 @@ export default function ({ data, parentElement, setStateValue }) {
   const heard = root.told.indexOf(data.opacity);
   if (heard >= 0) root.told.splice(0, heard + 1);
   else if (!root.told.length) opacity.value = data.opacity;
-  draw();
+  fade();
+  divide();
 
   const move = (event) => {
     const box = stage.getBoundingClientRect();
     edge.value = (100 * (event.clientX - box.left)) / box.width;
-    draw();
+    divide();
   };
-  opacity.oninput = draw;
-  edge.oninput = draw;
+  opacity.oninput = fade;
+  edge.oninput = divide;
   opacity.onchange = () => {
     root.told.push(Number(opacity.value));
     setStateValue("opacity", Number(opacity.value));

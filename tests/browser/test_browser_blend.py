@@ -78,6 +78,7 @@ def messages(visitor: Visitor) -> list:
 
 def test_the_server_hears_of_the_opacity_when_it_is_let_go(shown):
     sent, before = messages(shown), seen(shown)
+    opacity(shown).scroll_into_view_if_needed()
     page, box = shown.page, opacity(shown).bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, middle)
