@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NETWORKS = ("MobileNetV2", "ResNet50", "VGG16")
+NETWORKS = ("MobileNetV2", "VGG16")
 _SERVER = "import streamlit.web.server"
 _LIBRARY = "import numpy as np, vizlib"
 _NETWORK = """

@@ -198,8 +198,7 @@ def test_tab_reaches_everything_and_shows_where_it_is(come):
 
 def test_a_heatmap_says_what_it_shows(come):
     visitor = come("/heatmaps?network=squeezenet&sample=parrot&method=HiResCAM")
-    alts = visitor.page.locator("[data-testid=stMain] img").evaluate_all(
-        "all => all.map(i => i.alt)"
-    )
-    assert "Photo: Parrot" in alts
-    assert any(alt.startswith("HiResCAM of ") and "macaw" in alt for alt in alts)
+    photo, shown = visitor.stage().locator("img").first, visitor.stage().get_by_role("img").last
+    assert photo.get_attribute("alt") == "Photo: Parrot"
+    words = shown.get_attribute("aria-label")
+    assert words == "HiResCAM of conv10: evidence for lorikeet in Parrot"
