@@ -150,6 +150,7 @@ MISSED = """() => {
 
 def walk(page: Page) -> Iterator[dict]:
     """Press Tab until it comes to where it has been."""
+    page.mouse.move(0, 0)
     page.evaluate("window.stops = new Set(); document.activeElement.blur()")
     for _ in range(300):
         page.keyboard.press("Tab")
