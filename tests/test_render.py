@@ -1,5 +1,6 @@
 """Arrays to pixels: every channel, zero in its place, colours that can be compared."""
 
+import inspect
 import io
 import math
 
@@ -498,3 +499,17 @@ def test_no_argument_is_written_to(photo, spoilt):
     for array, kept in zip(given, before, strict=True):
         assert np.array_equal(array, kept, equal_nan=True)
         assert not any(np.shares_memory(array, result) for result in made)
+
+
+def evenness(colormap):
+    """Smallest and largest step of brightness along a colour map, in CIE L* from 0 to 100."""
+    colours = (render.palette(colormap) / 255).astype("float32")[None]
+    steps = np.diff(cv2.cvtColor(colours, cv2.COLOR_RGB2Lab)[0, ::15, 0])
+    return steps.min(), steps.max()
+
+
+@pytest.mark.parametrize("function", [render.colorize, render.overlay])
+def test_the_colours_that_nobody_chose_grow_evenly_in_brightness(function):
+    least, most = evenness(inspect.signature(function).parameters["colormap"].default)
+    assert 0 < most < 3 * least
+    assert evenness("jet")[0] < 0

@@ -279,3 +279,10 @@ def test_one_sigmoid_unit_has_two_classes_with_opposite_maps(dashboard):
     assert first[1] != pictures(app)[1]
     assert low < high
     assert value_range(app) == (-high, -low)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("activations", "activation_colours"), ("heatmaps", "heatmap_colours")]
+)
+def test_colours_are_even_ones_unless_somebody_chooses_others(dashboard, name, key):
+    assert dashboard(name).selectbox(key=key).value in {"viridis", "inferno", "magma", "cividis"}
