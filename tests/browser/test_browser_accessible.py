@@ -48,9 +48,11 @@ def pages(visitor: Visitor) -> Iterator[str]:
     """Open every page that the menu has."""
     links = visitor.page.get_by_test_id("stTopNavLink")
     links.first.wait_for()
-    for name in links.all_inner_texts():
-        title = name.strip().splitlines()[-1]
-        yield visitor.go(title).heading()
+    for address in links.evaluate_all("all => all.map(one => one.href)"):
+        visitor.page.locator(f'[data-testid=stTopNavLink][href="{address}"]').click()
+        visitor.until(lambda address=address: visitor.page.url.split("?")[0] == address)
+        settle(visitor.page)
+        yield visitor.heading()
 
 
 def views(visitor: Visitor, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
