@@ -4,8 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
+FOLDER = Path(__file__).parent / "pages" / "ui"
 # A file of ours: browsers would fetch Streamlit's own icons from a server elsewhere.
-ICON = Path(__file__).parent / "pages" / "ui" / "icon.png"
+ICON = FOLDER / "icon.png"
 st.set_page_config(page_title="What a convnet sees", page_icon=str(ICON), layout="wide")
 PAGES = [
     st.Page("pages/network.py", title="Network", icon=":material/hub:", default=True),
@@ -17,8 +18,7 @@ PAGES = [
 ]
 page = st.navigation(PAGES, position="top")
 
-# Streamlit leaves a hand's breadth of nothing above the first line.
-st.html("<style>.stMainBlockContainer { padding-top: 4rem; }</style>")
+st.html(FOLDER / "frame.css")
 
 with st.spinner("Starting TensorFlow, once for all visitors. This takes some seconds …"):
     from pages.ui import runtime
@@ -28,9 +28,12 @@ with st.spinner("Starting TensorFlow, once for all visitors. This takes some sec
 
 links.go_on(PAGES)
 
-if selection.choose():
-    with errors.told():
-        page.run()
-else:
-    st.header("Look inside a convolutional network", anchor=False)
-    st.info("Pick a network and a photo in the sidebar on the left.", icon=":material/arrow_back:")
+with links.noted():
+    if selection.choose():
+        with errors.told():
+            page.run()
+    else:
+        st.header("Look inside a convolutional network", anchor=False)
+        st.info(
+            "Pick a network and a photo in the sidebar on the left.", icon=":material/arrow_back:"
+        )

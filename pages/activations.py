@@ -188,8 +188,13 @@ def show_pictures(
     photo, options = chosen.picture, {"colormap": look.colormap, "limit": largest or None}
     coloured = vizlib.render.colorize(position, size=photo.shape[:2], **options)
     blended = vizlib.render.overlay(photo, position, alpha=0.6, **options)
+    name = chosen.photo.title
     controls.side_by_side(
-        [(photo, "The photo"), (coloured, title.capitalize()), (blended, "Laid over the photo")]
+        [
+            (photo, "The photo", f"Photo: {name}"),
+            (coloured, title.capitalize(), f"Map of {title} for {name}"),
+            (blended, "Laid over the photo", f"Map of {title} laid over {name}"),
+        ]
     )
 
 

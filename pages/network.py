@@ -56,15 +56,15 @@ def show_input(chosen: selection.Selection) -> None:
     convnet = chosen.convnet
     st.subheader("What it receives", anchor=False)
     left, right = st.columns([1, 2], gap="large")
+    height, width = convnet.input_size
     seen = convnet.input_image(chosen.image)
     values = convnet.input_tensor(chosen.image)
     left.image(
         seen.repeat(3, axis=2) if seen.shape[2] == 1 else seen,
         width=min(320, max(160, seen.shape[1])),
         output_format="PNG",
-        alt="The photo at the network's size",
+        alt=f"{chosen.photo.title} at {width} x {height} pixels, as {convnet.name} receives it",
     )
-    height, width = convnet.input_size
     colours = "grey" if convnet.input_channels == 1 else "colour"
     right.markdown(
         f"**Size**: {width} x {height} pixels, {colours}. The whole photo is squeezed to this "

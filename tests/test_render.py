@@ -1,5 +1,6 @@
 """Arrays to pixels: every channel, zero in its place, colours that can be compared."""
 
+import inspect
 import io
 import math
 
@@ -263,10 +264,10 @@ def test_overlay_blends_exactly():
     ]
 
 
-def test_overlay_is_jet_at_two_fifths_unless_told():
+def test_overlay_is_inferno_at_two_fifths_unless_told():
     photo = np.full((2, 2, 3), 50, "uint8")
     blended = render.overlay(photo, np.ones((2, 2)))
-    assert (blended == np.rint(0.6 * 50 + 0.4 * np.array([127, 0, 0]))).all()
+    assert (blended == np.rint(0.6 * 50 + 0.4 * np.array([252, 255, 164]))).all()
 
 
 def test_a_zero_map_leaves_the_photo_as_a_copy(photo):
@@ -282,7 +283,7 @@ def test_red_stays_red():
     assert np.array_equal(render.overlay(photo, np.zeros((2, 2))), photo)
     values = np.zeros((6, 6))
     values[0, 0] = 1
-    blended = render.overlay(photo, values, alpha=0.5)
+    blended = render.overlay(photo, values, alpha=0.5, colormap="jet")
     assert blended[5, 5].tolist() == [128, 0, 64]  # half red, half jet's dark blue
     assert blended[0, 0].tolist() == [191, 0, 0]  # half red, half jet's dark red
 
@@ -290,7 +291,7 @@ def test_red_stays_red():
 def test_alpha_at_its_ends(photo):
     values = np.random.default_rng(2).random((5, 7))
     assert np.array_equal(render.overlay(photo, values, alpha=0), photo)
-    only_map = render.colorize(values, colormap="jet", size=photo.shape[:2])
+    only_map = render.colorize(values, colormap="inferno", size=photo.shape[:2])
     assert np.array_equal(render.overlay(photo, values, alpha=1), only_map)
 
 
@@ -489,7 +490,7 @@ def test_more_activation_is_never_darker(maps):
 def test_a_blend_lies_between_photo_and_colour(values, alpha):
     photo = np.arange(0, 240, 4, dtype="uint8").reshape(4, 5, 3)
     blended = render.overlay(photo, values, alpha=alpha)
-    colour = render.colorize(values, colormap="jet", size=(4, 5)) if values.any() else photo
+    colour = render.colorize(values, colormap="inferno", size=(4, 5)) if values.any() else photo
     assert (blended >= np.minimum(photo, colour)).all()
     assert (blended <= np.maximum(photo, colour)).all()
 
@@ -528,3 +529,17 @@ def test_no_argument_is_written_to(photo, spoilt):
     for array, kept in zip(given, before, strict=True):
         assert np.array_equal(array, kept, equal_nan=True)
         assert not any(np.shares_memory(array, result) for result in made)
+
+
+def evenness(colormap):
+    """Smallest and largest step of brightness along a colour map, in CIE L* from 0 to 100."""
+    colours = (render.palette(colormap) / 255).astype("float32")[None]
+    steps = np.diff(cv2.cvtColor(colours, cv2.COLOR_RGB2Lab)[0, ::15, 0])
+    return steps.min(), steps.max()
+
+
+@pytest.mark.parametrize("function", [render.colorize, render.overlay])
+def test_the_colours_that_nobody_chose_grow_evenly_in_brightness(function):
+    least, most = evenness(inspect.signature(function).parameters["colormap"].default)
+    assert 0 < most < 3 * least
+    assert evenness("jet")[0] < 0

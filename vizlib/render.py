@@ -115,7 +115,7 @@ def overlay(
     values: np.ndarray,
     *,
     alpha: float = 0.4,
-    colormap: str = "jet",
+    colormap: str = "inferno",
     limit: float | None = None,
 ) -> np.ndarray:
     """Blend a coloured map over a photo: ``(1 - alpha) * photo + alpha * colour``.

@@ -54,7 +54,7 @@ def show_sum(parts: vizlib.Contributions, strongest: list[int]) -> None:
         hide_index=True,
         width="content",
         column_config={"adds": st.column_config.NumberColumn("adds (logits)", format="%.4f")},
-        alt="The score as a sum",
+        alt="What each channel adds to the score, and the sum",
     )
 
 
@@ -86,6 +86,8 @@ def draw(
     """Draw each channel's part on the photo, real photos that drive it, and its pattern."""
     limit = float(np.abs(parts.values[..., strongest]).max())
     colormap = vizlib.render.DIVERGING[0]
+    label = question.chosen.convnet.label(parts.class_index)
+    name = question.chosen.photo.title
     for place, channel in enumerate(strongest):
         st.subheader(f"Channel {channel}: {parts.channels[channel]:+.4g}", anchor=False)
         first, *others = st.columns([2, *[1] * PATCHES, 2])
@@ -97,12 +99,14 @@ def draw(
             limit=limit or None,
         )
         title = f"What channel {channel} adds, and where"
-        first.image(picture, title, width="stretch", output_format="PNG", alt=title)
+        alt = f"What channel {channel} of {parts.layer} adds to {label} in {name}"
+        first.image(picture, title, width="stretch", output_format="PNG", alt=alt)
         draw_patches(question, parts.layer, channel, others[:PATCHES])
         if patterns is not None:
             pixels = vizlib.render.faded(patterns.images[place], seen_of(patterns, place))
             title = f"What channel {channel} looks for"
-            others[-1].image(pixels, title, width="stretch", output_format="PNG", alt=title)
+            alt = f"What channel {channel} of {parts.layer} looks for"
+            others[-1].image(pixels, title, width="stretch", output_format="PNG", alt=alt)
     with st.columns([1, 2])[0]:
         controls.colour_bar(colormap, low=-limit, high=limit, unit="logit units")
 
@@ -113,4 +117,5 @@ def draw_patches(question: Question, layer: str, channel: int, columns: list) ->
     for column, patch in zip(columns, found, strict=False):
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
         title = f"{patch.name}: {patch.activation:.3g}"
-        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=title)
+        alt = f"Place in {patch.name} that drives channel {channel} of {layer} most"
+        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)

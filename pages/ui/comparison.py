@@ -192,7 +192,8 @@ def choose_scale(comparable: bool) -> bool:
 def draw_panel(panel: Panel, found: vizlib.Heatmap, chosen: look.Look, limit: float) -> None:
     title, question = panel
     picture = chosen.overlay(question.chosen.picture, found, limit)
-    st.image(picture, width="stretch", output_format="PNG", alt=f"{found.method}: {title}")
+    alt = explanations.described(question, found)
+    st.image(picture, width="stretch", output_format="PNG", alt=alt)
     st.markdown(f"**{as_written(title)}**")
     st.caption(
         f"{found.method} of {as_written(explanations.short(found.layer))}. "
@@ -219,7 +220,8 @@ def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap], chosen: lo
     )
     with left:
         title = f"{first} minus {second}"
-        st.image(overlay, width="stretch", output_format="PNG", alt=title)
+        alt = f"Difference of two maps on {question.chosen.photo.title}: {title}"
+        st.image(overlay, width="stretch", output_format="PNG", alt=alt)
     with right:
         st.markdown(f"**{as_written(title)}**")
         controls.colour_bar(colormap, low=-limit, high=limit, unit=look.unit(found[0].method))

@@ -13,6 +13,8 @@ from pages.ui import links
 from pages.ui.wording import as_written
 
 COLORMAPS = vizlib.render.SEQUENTIAL
+#: Grows evenly in brightness, from black: where there is nothing, a photo only gets darker.
+HEAT = "inferno"
 
 
 def heading(question: str, explanation: str) -> None:
@@ -70,32 +72,39 @@ def choose_colormap(
     *, key: str, default: str = "viridis", width: int | Literal["stretch"] = "stretch"
 ) -> str:
     """Let a colour map be picked in which zero is the first colour."""
-    return st.selectbox(
+    links.follow("colours", COLORMAPS, key=key)
+    colormap = st.selectbox(
         "Colours",
         COLORMAPS,
         index=COLORMAPS.index(default),
         key=key,
         persist_state="session",
         width=width,
-        help="viridis, inferno, magma and cividis grow evenly in brightness; jet is the book's.",
+        help="viridis, inferno, magma and cividis grow evenly in brightness, so that equal steps "
+        "look equal; jet is the book's.",
     )
+    links.keep("colours", colormap)
+    return colormap
 
 
 def choose_signed_colormap(*, key: str) -> str:
     """Let a colour map be picked in which zero is the middle."""
-    return st.selectbox(
+    links.follow("colours", vizlib.render.DIVERGING, key=key)
+    colormap = st.selectbox(
         "Colours",
         vizlib.render.DIVERGING,
         key=key,
         persist_state="session",
         help="Zero is the pale middle; the first colour is against, the last one for.",
     )
+    links.keep("colours", colormap)
+    return colormap
 
 
-def side_by_side(pictures: list[tuple[np.ndarray, str]]) -> None:
-    """Show pictures of one size beside each other, each with its title."""
-    for column, (picture, title) in zip(st.columns(len(pictures)), pictures, strict=True):
-        column.image(picture, as_written(title), width="stretch", output_format="PNG", alt=title)
+def side_by_side(pictures: list[tuple[np.ndarray, str, str]]) -> None:
+    """Show pictures of one size beside each other, each with its title and its words."""
+    for column, (picture, title, alt) in zip(st.columns(len(pictures)), pictures, strict=True):
+        column.image(picture, as_written(title), width="stretch", output_format="PNG", alt=alt)
 
 
 def show_ascent(trace: np.ndarray, diagnosis: str | None, title: str) -> None:
@@ -123,7 +132,8 @@ def show_channel_ascent(trace: np.ndarray, diagnosis: str | None, channel: int) 
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:
     """Show which colour stands for which value."""
     picture = vizlib.render.palette(colormap)[None].repeat(10, axis=0)
-    st.image(picture, width="stretch", output_format="PNG", alt=f"Colours from {low:g} to {high:g}")
+    alt = f"Colours of {colormap} from {low:.3g} to {high:.3g}, {unit}"
+    st.image(picture, width="stretch", output_format="PNG", alt=alt)
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         for value in (low, (low + high) / 2, high):
             st.caption(f"{value:.3g}", width="content")
@@ -181,7 +191,7 @@ def download_report(html: Callable[[], str], name: str, *, key: str) -> None:
 def copy_as_python(script: str) -> None:
     """Offer the script that makes what the page shows."""
     with st.expander("Copy as Python", icon=":material/code:"):
-        st.code(script, language="python")
+        st.code(script, language="python", wrap_lines=True)
 
 
 def file_stem(*parts: object) -> str:

@@ -139,7 +139,7 @@ def draw_shuffled(question: Question, check: faithfulness.RandomizationCheck) ->
             "The map becomes another one: it depends on what the network has learned.",
             icon=":material/check_circle:",
         )
-    chosen = look.Look(signed=False, alpha=0.5, colormap="jet")
+    chosen = look.Look(signed=False, alpha=0.5, colormap=controls.HEAT)
     columns = st.columns(max(4, len(check.layers)))
     for column, layer, found, same in zip(
         columns, check.layers, check.heatmaps, check.rank_correlation, strict=False
@@ -151,6 +151,6 @@ def draw_shuffled(question: Question, check: faithfulness.RandomizationCheck) ->
             as_written(title),
             width="stretch",
             output_format="PNG",
-            alt=f"Shuffled {title}",
+            alt=f"{explanations.described(question, found)}, shuffled {title}",
         )
     st.caption("The numbers are rank correlations with the map of the network as it is.")

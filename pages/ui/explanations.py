@@ -70,6 +70,15 @@ def answers(slot: str, questions: Sequence[Question], title: str) -> list[vizlib
     return jobs.result(slot, jobs.Job(key, title), compute)
 
 
+def described(question: Question, found: vizlib.Heatmap) -> str:
+    """Say what a heatmap shows, for those who do not see it."""
+    chosen = question.chosen
+    shown = f"evidence for {chosen.convnet.label(found.class_index)}"
+    if found.class_free:
+        shown = "what stands out, for any class,"
+    return f"{found.method} of {short(found.layer)}: {shown} in {chosen.photo.title}"
+
+
 def short(layer: str) -> str:
     """The last part of a layer's path, for captions."""
     return layer.rsplit("/", 1)[-1]

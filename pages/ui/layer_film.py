@@ -70,7 +70,7 @@ def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look
                 mark + as_written(title),
                 width="stretch",
                 output_format="PNG",
-                alt=f"{found.method} of {title}",
+                alt=explanations.described(question, found),
             )
     st.caption("Each map has its own scale of colours.")
     names = [found.heatmap.layer for found in sweep.layers]
@@ -80,4 +80,5 @@ def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look
         y="logits",
         sort=False,
         height=240,
+        alt=f"How well the map of {question.method} passes the test, for each layer",
     )

@@ -4,14 +4,37 @@ Streamlit's own binding of widgets to the address goes by the titles shown, whic
 may change.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import streamlit as st
 
 Option = TypeVar("Option", str, int)
-_WANTED, _FOLLOWED = "wanted_page", "followed_links"
+_WANTED = "wanted_page"
+#: What we have written into the address, what shall be written, the widgets of the choices, and
+#: what they showed last.
+_ADDRESS, _NOTED, _KEYS, _SHOWN = "address", "noted_links", "keys_of_links", "shown_choices"
+
+# Streamlit makes a new entry of the browser's history of every addition to an address. Coming to a
+# page makes two: the page alone, then with its choices.
+_step_back_by_choices = st.components.v2.component(
+    "vizlib_history",
+    js="""
+export default function () {
+  if (history.vizlib) return;
+  history.vizlib = true;
+  const push = history.pushState;
+  history.pushState = (state, title, url) => {
+    const [here, there] = [new URL(location), new URL(url, location)];
+    const kept = ([name, value]) => there.searchParams.get(name) === value;
+    const adds = here.pathname === there.pathname && [...here.searchParams].every(kept);
+    (adds ? history.replaceState : push).call(history, state, title, url);
+  };
+}
+""",
+)
 
 
 def by_the_frame() -> NoReturn:
@@ -33,35 +56,64 @@ def go_on(pages: Sequence[st.Page]) -> None:
             st.switch_page(page, query_params=query)
 
 
-def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> None:
-    """Take the first choice of a visitor from the address; what it cannot mean is ignored.
+@contextmanager
+def noted() -> Iterator[None]:
+    """Write all choices of a run into the address at once: one step back leads before all of them.
 
-    ``key`` is the widget's, if it is not the name.
+    A run that is broken off by the next click writes nothing.
     """
-    followed = st.session_state.setdefault(_FOLLOWED, set())
-    if name in followed:
+    _step_back_by_choices(key="history")
+    choices = st.session_state[_NOTED] = {}
+    yield
+    wanted = _wanted()
+    if wanted != st.query_params.to_dict():
+        st.query_params.from_dict(wanted)
+    st.session_state[_ADDRESS] = choices
+
+
+def _wanted() -> dict[str, str]:
+    """What the address shall say: the choices noted so far, and what is not ours."""
+    query = st.query_params.to_dict()
+    foreign = {name: value for name, value in query.items() if name not in _address()}
+    choices = foreign | st.session_state.get(_NOTED, {})
+    return {name: value for name, value in choices.items() if value is not None}
+
+
+def _address() -> dict[str, str | None]:
+    """What this visitor's latest run, or the link followed since, says of each choice."""
+    return st.session_state.setdefault(_ADDRESS, {})
+
+
+def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> None:
+    """Take a choice from the address when a visitor comes by a link, goes back or forward.
+
+    What an address cannot mean is ignored. ``key`` is the widget's, if it is not the name.
+    """
+    key = key or name
+    st.session_state.setdefault(_KEYS, {})[name] = key
+    given = st.query_params.get(name)
+    if given in (None, _address().get(name)) or _chosen_just_now(key):
         return
-    followed.add(name)
+    _address()[name] = given
     for option in options:
-        if str(option) == st.query_params.get(name):
-            st.session_state[key or name] = option
-
-
-def leave_to_links(*names: str) -> None:
-    """Take choices out of the address, and let the next page follow a link that has them."""
-    st.session_state.setdefault(_FOLLOWED, set()).difference_update(names)
-    for name in names:
-        keep(name, None)
+        if str(option) == given:
+            st.session_state[key] = option
 
 
 def beside(**query: object) -> dict[str, str]:
     """Choices of the address, with others beside them or in their place."""
-    return st.query_params.to_dict() | {name: str(value) for name, value in query.items()}
+    return _wanted() | {name: str(value) for name, value in query.items()}
 
 
 def keep(name: str, value: object | None) -> None:
-    """Note a choice in the address, so that it can be sent to others and survives a reload."""
-    if value is None:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != str(value):
-        st.query_params[name] = str(value)
+    """Note a choice for the address, so that it can be sent to others and survives a reload."""
+    if _NOTED in st.session_state:
+        st.session_state[_NOTED][name] = None if value is None else str(value)
+    key = st.session_state.get(_KEYS, {}).get(name, name)
+    st.session_state.setdefault(_SHOWN, {})[key] = str(value)
+
+
+def _chosen_just_now(key: str) -> bool:
+    """Whether this click chose something: the address of the browser is one step behind then."""
+    shown = st.session_state.get(_SHOWN, {})
+    return key in shown and key in st.session_state and str(st.session_state[key]) != shown[key]

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import vizlib
-from pages.ui import controls
+from pages.ui import controls, links
 from pages.ui.explanations import IN_LOGITS
 
+ALPHA = 0.5
 #: Percent of the pixels whose values the colours tell apart.
 PIXEL_SHARE = 99.5
 
@@ -45,6 +47,14 @@ class Look:
             limit=limit or None,
         )
 
+    def coloured(self, size: tuple[int, int], found: vizlib.Heatmap) -> np.ndarray | None:
+        """Colour a heatmap at the size of a photo; None where it is zero everywhere."""
+        values = self.values(found)
+        if not values.any():
+            return None
+        limit = self.limit(found) or None
+        return vizlib.render.colorize(values, colormap=self.colormap, size=size, limit=limit)
+
     def colour_bar(self, limit: float, unit: str) -> None:
         """Show which colour stands for which value."""
         low = -limit if self.signed else 0.0
@@ -59,25 +69,37 @@ def unit(method: str) -> str:
 def choose() -> Look:
     """Draw the controls."""
     left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
+    signed, colormap = choose_colours(left, right)
+    alpha = middle.slider(
+        "Opacity",
+        0.0,
+        1.0,
+        ALPHA,
+        0.05,
+        key="alpha",
+        persist_state="session",
+        help="0 shows the photo alone, 1 the map alone.",
+    )
+    return Look(signed, alpha, colormap)
+
+
+def choose_but_opacity() -> Look:
+    """Draw the controls where opacity is chosen at the picture itself."""
+    signed, colormap = choose_colours(*st.columns([4, 3], vertical_alignment="bottom"))
+    return Look(signed, st.session_state.get("alpha", ALPHA), colormap)
+
+
+def choose_colours(left: DeltaGenerator, right: DeltaGenerator) -> tuple[bool, str]:
+    """Draw the controls of signs and colours."""
+    links.follow("signed", (True, False), key="signed")
     signed = left.toggle(
         "Evidence against, too",
         key="signed",
         persist_state="session",
         help="Show what speaks against the class in colours of its own.",
     )
-    alpha = middle.slider(
-        "Opacity",
-        0.0,
-        1.0,
-        0.5,
-        0.05,
-        key="alpha",
-        persist_state="session",
-        help="0 shows the photo alone, 1 the map alone.",
-    )
+    links.keep("signed", signed)
     with right:
         if signed:
-            colormap = controls.choose_signed_colormap(key="heatmap_signed_colours")
-        else:
-            colormap = controls.choose_colormap(key="heatmap_colours", default="jet")
-    return Look(signed, alpha, colormap)
+            return signed, controls.choose_signed_colormap(key="heatmap_signed_colours")
+        return signed, controls.choose_colormap(key="heatmap_colours", default=controls.HEAT)

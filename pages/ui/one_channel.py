@@ -85,9 +85,13 @@ def show_photo(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: in
     options = {"colormap": "viridis", "limit": largest or None}
     coloured = vizlib.render.colorize(position, size=picture.shape[:2], **options)
     blended = vizlib.render.overlay(picture, position, alpha=0.6, **options)
-    title = f"Channel {channel} of {layer.name}"
+    title, name = f"channel {channel} of {layer.name}", chosen.photo.title
     controls.side_by_side(
-        [(picture, "The photo"), (coloured, title), (blended, "Laid over the photo")]
+        [
+            (picture, "The photo", f"Photo: {name}"),
+            (coloured, title.capitalize(), f"Map of {title} for {name}"),
+            (blended, "Laid over the photo", f"Map of {title} laid over {name}"),
+        ]
     )
     st.caption(
         f"Minimum {values.min():.4g}, mean {values.mean():.4g}, maximum {values.max():.4g}, "
@@ -108,7 +112,8 @@ def show_patches(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: 
     for column, patch in zip(st.columns(PATCHES), found[:PATCHES], strict=False):
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
         title = f"{patch.name}: {patch.activation:.3g}"
-        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=title)
+        alt = f"Place in {patch.name} that drives channel {channel} of {layer.name} most"
+        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)
 
 
 def show_classes(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
@@ -123,7 +128,7 @@ def show_classes(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: 
             [{"class": one.label, "score rises by": one.weight} for one in fed.top],
             hide_index=True,
             width="content",
-            alt=f"Classes that channel {channel} feeds most",
+            alt=f"Classes that channel {channel} of {layer.name} feeds most",
         )
         st.caption("By how many logits a class rises when the channel rises by 1 everywhere.")
 
@@ -155,7 +160,8 @@ def show_more(
         st.columns(len(titles)), titles, made.images, range(len(titles)), strict=True
     ):
         shown = vizlib.render.faded(pixels, seen_of(made, index))
-        column.image(shown, title, width="stretch", output_format="PNG", alt=title)
+        alt = f"{title}: pattern for channel {channel} of {layer.name}"
+        column.image(shown, title, width="stretch", output_format="PNG", alt=alt)
         if made.diagnosis[index]:
             column.caption(as_written(made.diagnosis[index]))
     st.caption(

@@ -1,23 +1,28 @@
-"""One heatmap beside its photo."""
+"""One heatmap over its photo."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
 import vizlib
-from pages.ui import controls, explanations, look, scripts
+from pages.ui import blend, controls, explanations, look, scripts
 from pages.ui.explanations import Question
 from pages.ui.wording import as_written
 
 
 def show(question: Question) -> None:
     """Draw the map of one question."""
-    chosen = look.choose()
+    chosen = look.choose_but_opacity()
     found = explanations.answers("heatmap", [question], f"{question.method}: the photo many times")
     if found is None:
         return
     tell(found[0])
-    draw(question, found[0], chosen)
+    picture, facts = st.columns([3, 2], gap="large")
+    with picture:
+        draw(question, found[0], chosen)
+    with facts:
+        state(question, found[0], chosen)
+    controls.copy_as_python(scripts.heatmaps([question], chosen, [file_stem(question, found[0])]))
 
 
 def tell(found: vizlib.Heatmap) -> None:
@@ -29,37 +34,49 @@ def tell(found: vizlib.Heatmap) -> None:
 
 
 def draw(question: Question, found: vizlib.Heatmap, chosen: look.Look) -> None:
-    picture, convnet = question.chosen.picture, question.chosen.convnet
-    limit, label = chosen.limit(found), convnet.label(found.class_index)
-    coloured = vizlib.render.colorize(
-        chosen.values(found),
-        colormap=chosen.colormap,
+    """Draw the map over the photo."""
+    picture = question.chosen.picture
+    coloured = chosen.coloured(picture.shape[:2], found)
+
+    def fade(alpha: float) -> None:
+        st.session_state["alpha"] = alpha
+
+    blend.lay_over(
+        vizlib.render.to_png(picture),
+        None if coloured is None else vizlib.render.to_png(coloured),
         size=picture.shape[:2],
-        limit=limit or None,
+        alpha=chosen.alpha,
+        on_alpha=fade,
+        alts=(f"Photo: {question.chosen.photo.title}", explanations.described(question, found)),
     )
-    blended = chosen.overlay(picture, found, limit)
-    evidence = f"Evidence for{' and against' if chosen.signed else ''} {label}"
-    if found.class_free:
-        evidence = "What stands out, for any class"
-    controls.side_by_side(
-        [(picture, "The photo"), (coloured, evidence), (blended, "Laid over the photo")]
-    )
-    left, right = st.columns([1, 2])
-    with left:
-        chosen.colour_bar(limit, look.unit(found.method))
+
+
+def state(question: Question, found: vizlib.Heatmap, chosen: look.Look) -> None:
+    """Say what the colours mean, and offer the picture and its numbers."""
+    label = question.chosen.convnet.label(found.class_index)
+    evidence = f"Evidence for{' and against' if chosen.signed else ''} {as_written(label)}"
+    st.markdown(f"**{'What stands out, for any class' if found.class_free else evidence}**")
+    chosen.colour_bar(chosen.limit(found), look.unit(found.method))
     height, width = found.values.shape
-    right.caption(
+    st.caption(
         f"Score of {as_written(label)} before the activation: {found.score:.4g}. "
         f"{found.method} of {as_written(found.layer)}, {width} x {height}, "
         f"from {found.values.min():.3g} to {found.values.max():.3g}."
     )
-    photo = question.chosen.photo.title
-    name = controls.file_stem(convnet.name, found.method, found.layer, label, photo)
-    with right.container(horizontal=True):
+    name, picture = file_stem(question, found), question.chosen.picture
+    with st.container(horizontal=True):
+        blended = chosen.overlay(picture, found, chosen.limit(found))
         controls.download_png(vizlib.render.to_png(blended), name, key="heatmap_png")
         controls.download_npz({"values": found.values}, name, key="heatmap_npz")
         offer_report(question, found, name)
-    controls.copy_as_python(scripts.heatmaps([question], chosen, [name]))
+    st.caption("The PNG has the whole map at this opacity, wherever the divider stands.")
+
+
+def file_stem(question: Question, found: vizlib.Heatmap) -> str:
+    """Name files of a map after what it shows."""
+    convnet, photo = question.chosen.convnet, question.chosen.photo.title
+    label = convnet.label(found.class_index)
+    return controls.file_stem(convnet.name, found.method, found.layer, label, photo)
 
 
 def offer_report(

@@ -255,6 +255,7 @@ def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: 
     pixels = pictures_of(patterns)[index]
     with picture:
         width, title = min(512, max(256, 3 * pixels.shape[1])), f"Pattern of channel {channel}"
-        st.image(pixels, width=width, output_format="PNG", alt=title)
+        alt = f"{title} of {patterns.layer}"
+        st.image(pixels, width=width, output_format="PNG", alt=alt)
         png = vizlib.render.to_png(pixels)
         controls.download_png(png, f"{name}_channel{channel}", key="pattern_png")

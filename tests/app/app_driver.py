@@ -31,8 +31,20 @@ def visit(app: AppTest, page: str) -> AppTest:
 
 
 def pictures(app: AppTest) -> list[str]:
-    """Addresses of the pictures in the page, which name their content."""
-    return [url for image in app.main.get("image") for url in image.value]
+    """What names the pictures in the page: a photo, the map over it, then all others."""
+    layers = [shown[layer] for shown in blends(app) for layer in ("photo", "map")]
+    return layers + [url for image in app.main.get("image") for url in image.value]
+
+
+def blends(app: AppTest) -> list[dict]:
+    """What the photos under maps are given."""
+    return [json.loads(c.proto.json) for c in app.get("bidi_component") if c.key == "blend"]
+
+
+def fade(app: AppTest, alpha: float) -> AppTest:
+    """Let go of the slider of opacity, which only a browser has."""
+    app.session_state["alpha"] = alpha
+    return app.run()
 
 
 def captions(app: AppTest) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import streamlit as st
-from app_driver import PAGES, ROOT, png, upload_photo, visit
+from app_driver import PAGES, ROOT, fade, png, upload_photo, visit
 
 import vizlib
 from vizlib import ConvNet
@@ -54,7 +54,7 @@ def test_pages_and_controls_share_what_is_computed(dashboard, counted):
     for name in PAGES:
         visit(app, name)
     visit(app, "heatmaps")
-    app.slider(key="alpha").set_value(0.2).run()
+    fade(app, 0.2)
     assert counted == []
 
 

@@ -258,7 +258,7 @@ def test_what_was_cancelled_is_begun_again_when_asked(dashboard, monkeypatch):
     assert "Cancelled" in sentences(app)
     held.set()
     press(app, "Try again")
-    wait(app, lambda app: len(pictures(app)) == 4)
+    wait(app, lambda app: len(pictures(app)) == 3)
 
 
 def test_a_method_that_fails_says_so_once(dashboard, monkeypatch):

@@ -15,7 +15,7 @@ import hostile_files as hostile
 import numpy as np
 import pytest
 import test_images as images
-from app_driver import captions, pictures, png, upload_model, visit
+from app_driver import captions, fade, pictures, png, upload_model, visit
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -112,7 +112,7 @@ def test_the_whole_corpus_in_one_session(dashboard, untouched, tmp_path):
     assert resident_bytes() - warm < KEPT_BYTES
     app.sidebar.selectbox(key="network").set_value("squeezenet").run()
     assert not app.error
-    assert len(pictures(app)) == 4
+    assert len(pictures(app)) == 3
 
 
 def test_a_refused_file_is_read_once_however_often_is_clicked(dashboard, tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_a_refused_file_is_read_once_however_often_is_clicked(dashboard, tmp_pat
     told = refusal(app)
     started.clear()
     visit(app, "heatmaps")
-    app.slider(key="alpha").set_value(0.2).run()
+    fade(app, 0.2)
     assert refusal(app) == told
     assert started == []
     give_model(app, hostile.FILES["zip-assets"].make(tmp_path))

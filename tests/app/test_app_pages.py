@@ -1,12 +1,17 @@
 """Each page as it opens, and what each of its controls changes."""
 
+import base64
+import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from app_driver import PAGES, captions, mosaic, pictures, sentences, visit, wait
+from app_driver import PAGES, blends, captions, fade, mosaic, pictures, sentences, visit, wait
+from PIL import Image
 
 import vizlib
+from pages.ui import controls
 
 
 def changed(app, before: list[str]) -> list[bool]:
@@ -141,29 +146,30 @@ def test_every_heatmap_control_changes_its_pictures(dashboard):
     app = dashboard("heatmaps", network="mobilenet-bundled")
     start = pictures(app)
     app.selectbox(key="heatmap_colours").set_value("viridis").run()
-    assert changed(app, start) == [False, True, True, True]
+    assert changed(app, start) == [False, True, True]
 
     before = pictures(app)
-    app.slider(key="alpha").set_value(0.8).run()
-    assert changed(app, before) == [False, False, True, False]
+    fade(app, 0.8)
+    assert changed(app, before) == [False, False, False]
+    assert blends(app)[0]["opacity"] == 80
 
     before = pictures(app)
     app.toggle(key="signed").set_value(True).run()
-    assert changed(app, before) == [False, True, True, True]
+    assert changed(app, before) == [False, True, True]
 
     before = pictures(app)
     app.selectbox(key="heatmap_signed_colours").set_value("PuOr_r").run()
-    assert changed(app, before) == [False, True, True, True]
+    assert changed(app, before) == [False, True, True]
 
     app.toggle(key="signed").set_value(False).run()
     before = pictures(app)
     shown = app.selectbox(key="class:mobilenet-bundled:cat-and-dog")
     shown.set_value(shown.options.index(shown.options[1])).run()
-    assert changed(app, before)[:3] == [False, True, True]
+    assert changed(app, before)[:2] == [False, True]
 
     before = pictures(app)
     app.selectbox(key="heatmap_layer:mobilenet-bundled").set_value("conv_pw_5_relu").run()
-    assert changed(app, before)[:3] == [False, True, True]
+    assert changed(app, before)[:2] == [False, True]
     assert any("conv\\_pw\\_5\\_relu, 28 x 28" in text for text in captions(app))
 
 
@@ -185,14 +191,33 @@ def test_evidence_against_is_really_drawn(dashboard, monkeypatch):
     assert low == -high < 0 == middle
 
 
-def test_opacity_0_is_the_photo_and_1_is_the_map(dashboard):
+def test_the_picture_to_download_is_the_blend_at_this_opacity(dashboard, monkeypatch):
+    offered = {}
+    monkeypatch.setattr(
+        controls, "download_png", lambda png, name, *, key: offered.update({key: png})
+    )
     app = dashboard("heatmaps", network="squeezenet")
-    app.slider(key="alpha").set_value(0.0).run()
-    photo, _, over, _ = pictures(app)
-    assert over == photo
-    app.slider(key="alpha").set_value(1.0).run()
-    _, coloured, over, _ = pictures(app)
-    assert over == coloured
+    (shown,) = blends(app)
+    for alpha, layer in ((0.0, "photo"), (1.0, "map")):
+        fade(app, alpha)
+        expected = pixels(base64.b64decode(shown[layer]))
+        np.testing.assert_array_equal(pixels(offered["heatmap_png"]), expected)
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def test_a_map_of_zeros_leaves_the_photo_alone(dashboard, monkeypatch):
+    def empty(convnet, image, *, class_index=None, layer=None, progress=None):
+        found = vizlib.grad_cam(convnet, image, class_index=class_index, layer=layer)
+        return replace(found, values=np.zeros_like(found.values))
+
+    monkeypatch.setitem(vizlib.HEATMAP_METHODS, "RISE", empty)
+    app = dashboard("heatmaps")
+    app.selectbox(key="heatmap_method").set_value("RISE").run()
+    wait(app, blends)
+    assert blends(app)[0]["map"] is None
 
 
 def test_classes_come_most_likely_first_and_all_of_them(dashboard):
@@ -210,7 +235,7 @@ def test_diagnosis_is_told_in_words(dashboard):
     single = next(o for o in layer.options if " 1 x 1 x " in o)
     layer.set_value(single.split("  ·  ")[0]).run()
     assert "cannot tell places apart" in sentences(app)
-    assert len(pictures(app)) == 4
+    assert len(pictures(app)) == 3
 
 
 def value_range(app) -> tuple[float, float]:
@@ -226,7 +251,7 @@ def test_every_method_has_its_picture_and_its_words(dashboard):
     seen = set()
     for method in choice.options:
         app.selectbox(key="heatmap_method").set_value(method).run()
-        wait(app, lambda app: len(pictures(app)) == 4)
+        wait(app, lambda app: len(pictures(app)) == 3)
         seen.add(pictures(app)[1])
         explained = vizlib.HEATMAP_METHODS[method].__doc__.splitlines()[0]
         assert explained in captions(app)
@@ -252,3 +277,10 @@ def test_one_sigmoid_unit_has_two_classes_with_opposite_maps(dashboard):
     assert first[1] != pictures(app)[1]
     assert low < high
     assert value_range(app) == (-high, -low)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("activations", "activation_colours"), ("heatmaps", "heatmap_colours")]
+)
+def test_colours_are_even_ones_unless_somebody_chooses_others(dashboard, name, key):
+    assert dashboard(name).selectbox(key=key).value in {"viridis", "inferno", "magma", "cividis"}

@@ -5,7 +5,18 @@ import io
 
 import nets
 import pytest
-from app_driver import ROOT, pictures, png, press, saved, upload_model, upload_photo, visit, wait
+from app_driver import (
+    ROOT,
+    fade,
+    pictures,
+    png,
+    press,
+    saved,
+    upload_model,
+    upload_photo,
+    visit,
+    wait,
+)
 
 import vizlib
 
@@ -95,7 +106,7 @@ def test_a_heatmap(dashboard, run, offered, tmp_path, method, signed):
     app = dashboard("heatmaps")
     app.selectbox(key="heatmap_method").set_value(method)
     app.toggle(key="signed").set_value(signed)
-    app.slider(key="alpha").set_value(0.7).run()
+    fade(app, 0.7)
     run(app)
     (name,) = made(tmp_path)
     assert made(tmp_path)[name] == offered[name]

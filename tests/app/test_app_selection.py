@@ -53,7 +53,7 @@ def test_nested_backbone_is_shown_layer_by_layer(dashboard, tmp_path):
     assert "vgg_like/block2_conv1" in list(app.dataframe[0].value["layer"])
     visit(app, "heatmaps")
     assert app.selectbox(key="heatmap_layer:transfer").value == "vgg_like/block2_conv1"
-    assert len(pictures(app)) == 4
+    assert len(pictures(app)) == 3
 
 
 def test_network_without_classes_says_so_and_shows_the_rest(dashboard, tmp_path):
@@ -180,7 +180,7 @@ def test_extreme_proportions_are_bearable(dashboard):
     app = upload_photo(dashboard("heatmaps"), png(3000, 1))
     assert not app.exception
     assert not app.error
-    assert len(pictures(app)) == 4
+    assert len(pictures(app)) == 3
 
 
 def test_nothing_uploaded_yet_keeps_the_photo(dashboard):
@@ -286,6 +286,8 @@ def test_every_choice_of_the_heatmap_page_has_an_address(dashboard):
         "method": "LayerCAM",
         "layer": "fire5_concat",
         "view": "one",
+        "signed": "False",
+        "colours": "inferno",
     }
     again = dashboard("heatmaps", **address)
     assert [box.value for box in again.selectbox] == [box.value for box in app.selectbox]
@@ -307,6 +309,26 @@ def test_what_an_address_cannot_mean_is_ignored(dashboard, wanted):
         app = dashboard(page, network="squeezenet", **link)
         assert not app.exception
         assert sentences(app) == ""
+
+
+def test_another_address_is_followed_as_when_a_visitor_goes_back(dashboard):
+    app = dashboard("activations", network="squeezenet", layer="conv1", channel="3")
+    app.selectbox(key="activations_layer:squeezenet").set_value("conv10").run()
+    assert app.query_params["layer"] == "conv10"
+    app.query_params.update({"layer": "conv1", "channel": "3", "colours": "magma"})
+    app.run()
+    assert app.selectbox(key="activations_layer:squeezenet").value == "conv1"
+    assert app.number_input(key="activation_channel:conv1:64").value == 3
+    assert app.selectbox(key="activation_colours").value == "magma"
+    assert sentences(app) == ""
+
+
+def test_what_is_chosen_outweighs_an_address_that_lags_behind(dashboard):
+    app = dashboard("activations", network="squeezenet", layer="conv1", channel="3")
+    app.query_params["layer"] = "conv10"
+    app.selectbox(key="activations_layer:squeezenet").set_value("fire5_concat").run()
+    assert app.selectbox(key="activations_layer:squeezenet").value == "fire5_concat"
+    assert app.query_params["layer"] == "fire5_concat"
 
 
 def test_an_address_is_followed_once(dashboard):

@@ -33,6 +33,12 @@ def settle(page: Page) -> None:
     page.evaluate("document.fonts.ready")
 
 
+def pixels_of(image: Locator) -> np.ndarray:
+    """Pixels of a picture that stands in its own address."""
+    content = base64.b64decode(image.get_attribute("src").split(",")[1])
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
 class Visitor:
     """A browser window, and what went wrong in it."""
 
@@ -177,8 +183,16 @@ class Visitor:
         return np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))
 
     def mosaic_pixels(self, key: str) -> np.ndarray:
-        source = self.mosaic(key).locator("img").get_attribute("src")
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+        return pixels_of(self.mosaic(key).locator("img"))
+
+    def stage(self) -> Locator:
+        """The photo with the map over it."""
+        return self.page.locator(".st-key-blend .stage")
+
+    def layers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of the photo, and of the coloured map over it."""
+        self.stage().wait_for()
+        return pixels_of(self.stage().locator(".photo")), pixels_of(self.stage().locator(".map"))
 
     def told(self) -> str:
         """The address and the words in the page."""

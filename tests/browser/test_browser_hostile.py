@@ -162,13 +162,13 @@ def test_a_hostile_model_is_refused_and_the_network_before_stays(
     assert "network chosen before: Cats or dogs" in visitor.sidebar()
     assert visitor.bars() == before
     visitor.go("Heatmaps")
-    assert [visitor.picture(place).ndim for place in range(3)] == [3, 3, 3]
+    assert [layer.ndim for layer in visitor.layers()] == [3, 3]
     assert visitor.refusals().count() == 1
     assert secret not in visitor.page.content()
     visitor.upload(MODEL, payload("honest.keras", hostile.honest_keras()))
     visitor.refusals().wait_for(state="detached")
     settle(visitor.page)
-    assert [visitor.picture(place).ndim for place in range(3)] == [3, 3, 3]
+    assert [layer.ndim for layer in visitor.layers()] == [3, 3]
     visitor.go("Network")
     assert [bar.split(" · ")[0] for bar in visitor.bars()] == ["class 1", "class 0"]
 
@@ -205,7 +205,7 @@ def test_the_whole_corpus_in_one_session(come, server, untouched, tmp_path):
     # The largest one is freed once the browser has taken it back.
     visitor.until(lambda: resident_bytes(process) - before < KEPT_BYTES)
     visitor.go("Heatmaps")
-    assert visitor.picture(1).ndim == 3
+    assert visitor.layers()[1].ndim == 3
 
 
 def test_files_of_other_endings_are_not_even_sent(come):
@@ -372,7 +372,7 @@ def test_one_visitors_slow_file_does_not_keep_another_waiting(come, server, unto
         slow.upload(MODEL, hostile.write("zip-traversal", tmp_path))
         held.wait_for(1)
         other.go("Heatmaps")
-        assert other.picture(1).ndim == 3
+        assert other.layers()[1].ndim == 3
         other.select("Class", "cat")
         held.wait_for(1)
         assert slow.refusals().count() == 0

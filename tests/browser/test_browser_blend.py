@@ -1,0 +1,140 @@
+"""A heatmap over its photo: faded and divided in the browser, downloaded as it is seen."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from browser_driver import Visitor, settle
+from PIL import Image
+from playwright.sync_api import Locator
+
+PARROT = "/heatmaps?network=squeezenet&sample=parrot"
+
+
+@pytest.fixture
+def shown(come) -> Visitor:
+    visitor = come(PARROT)
+    visitor.stage().wait_for()
+    settle(visitor.page)
+    return visitor
+
+
+def opacity(visitor: Visitor) -> Locator:
+    return visitor.page.get_by_role("slider", name="Opacity of the map")
+
+
+def divider(visitor: Visitor) -> Locator:
+    return visitor.page.get_by_role("slider", name="Photo alone, from the left")
+
+
+def fade(visitor: Visitor, percent: int) -> None:
+    opacity(visitor).fill(str(percent))
+    settle(visitor.page)
+
+
+def seen(visitor: Visitor) -> np.ndarray:
+    """What Chromium has blended."""
+    source = visitor.stage().locator("canvas").evaluate("canvas => canvas.toDataURL()")
+    picture = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1])))
+    return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def downloaded(visitor: Visitor) -> np.ndarray:
+    with visitor.page.expect_download() as waiting:
+        visitor.page.get_by_role("button", name="PNG").click()
+    return np.asarray(Image.open(waiting.value.path()).convert("RGB")).astype(int)
+
+
+def test_what_is_seen_is_what_is_downloaded_and_what_the_library_blends(shown):
+    photo, coloured = (layer.astype(float) for layer in shown.layers())
+    for percent in (0, 15, 50, 85, 100):
+        fade(shown, percent)
+        saved = downloaded(shown)
+        blended = (1 - percent / 100) * photo + percent / 100 * coloured
+        np.testing.assert_array_equal(saved, np.rint(blended))
+        assert np.abs(seen(shown) - saved).max() <= 1
+
+
+def test_the_script_blends_as_the_slider_says(shown):
+    fade(shown, 85)
+    shown.page.get_by_text("Copy as Python").click()
+    shown.page.get_by_text("alpha=0.85").first.wait_for()
+
+
+def messages(visitor: Visitor) -> list:
+    """What the browser sends to the server from now on."""
+    sent: list = []
+    visitor.page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))
+    )
+    visitor.page.reload()
+    visitor.stage().wait_for()
+    settle(visitor.page)
+    visitor.until(lambda: seen(visitor).max() > 0)
+    sent.clear()
+    return sent
+
+
+def test_the_server_hears_of_the_opacity_when_it_is_let_go(shown):
+    sent, before = messages(shown), seen(shown)
+    opacity(shown).scroll_into_view_if_needed()
+    page, box = shown.page, opacity(shown).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    for step in range(1, 9):
+        page.mouse.move(box["x"] + box["width"] * (0.5 + 0.05 * step), middle)
+    assert (seen(shown) != before).any()
+    page.wait_for_timeout(300)
+    assert sent == []
+    page.mouse.up()
+    settle(page)
+    assert len(sent) == 1
+    assert opacity(shown).input_value() == "90"
+
+
+def test_the_run_after_it_leaves_the_picture_alone(shown):
+    shown.stage().evaluate(
+        """stage => {
+            window.touched = 0;
+            const count = (changes) => { window.touched += changes.length; };
+            const watched = { childList: true, subtree: true, attributeFilter: ["src", "width"] };
+            new MutationObserver(count).observe(stage, watched);
+            window.stage = stage;
+        }"""
+    )
+    fade(shown, 20)
+    fade(shown, 70)
+    assert shown.page.evaluate("window.touched") == 0
+    assert shown.page.evaluate("window.stage.isConnected")
+    assert opacity(shown).input_value() == "70"
+
+
+def test_the_divider_parts_photo_and_map_by_mouse_and_keyboard(shown):
+    sent = messages(shown)
+    stage = shown.stage()
+    cut = "canvas => getComputedStyle(canvas).clipPath"
+    assert stage.locator("canvas").evaluate(cut) == "inset(0px 0px 0px 0%)"
+    box = stage.bounding_box()
+    stage.click(position={"x": 0.4 * box["width"], "y": 30})
+    assert divider(shown).input_value() == "40"
+    divider(shown).focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        shown.page.keyboard.press(key)
+    assert stage.locator("canvas").evaluate(cut) == "inset(0px 0px 0px 41%)"
+    settle(shown.page)
+    assert sent == []
+
+
+def test_opacity_moves_by_keyboard_and_is_the_same_in_other_views(shown):
+    opacity(shown).focus()
+    for _ in range(3):
+        shown.page.keyboard.press("ArrowRight")
+    settle(shown.page)
+    assert opacity(shown).input_value() == "65"
+    shown.page.get_by_role("radio", name="Side by side").click()
+    settle(shown.page)
+    assert (
+        shown.page.get_by_role("slider", name="Opacity").get_attribute("aria-valuetext") == "0.65"
+    )

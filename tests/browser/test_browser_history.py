@@ -1,0 +1,107 @@
+"""Back and forward in the browser: each choice is one step, and each step shows what it showed."""
+
+from collections.abc import Callable
+
+import pytest
+from browser_driver import Visitor, settle
+
+METHOD, LAYER = "Method", "Layer, in the order they run"
+Choose = Callable[[Visitor], object]
+Read = Callable[[Visitor], str]
+
+
+def shown(label: str) -> Read:
+    return lambda visitor: visitor.chosen(label)
+
+
+def select(label: str, text: str) -> Choose:
+    return lambda visitor: visitor.select(label, text)
+
+
+def number(visitor: Visitor) -> str:
+    return visitor.number("Channel").input_value()
+
+
+CHOICES: dict[str, tuple[str, Choose, Read]] = {
+    "page": ("", lambda visitor: visitor.go("Activations"), Visitor.heading),
+    "network": ("", select("Network", "Cats or dogs"), shown("Network")),
+    "sample photo": ("", lambda v: v.click_tile("samples", 1, 2, 4, 3), shown("Sample photo")),
+    "layer": ("activations", select(LAYER, "fire5_concat"), shown(LAYER)),
+    "channel": ("activations", lambda visitor: visitor.enter("Channel", 7), number),
+    "colours": ("activations", select("Colours", "magma"), shown("Colours")),
+    "class": ("heatmaps", select("Class", "tench"), shown("Class, most likely first")),
+    "method": ("heatmaps", select(METHOD, "HiResCAM"), shown(METHOD)),
+    "heatmap colours": ("heatmaps", select("Colours", "cividis"), shown("Colours")),
+    "filter layer": ("filters", select(LAYER, "fire5_concat"), shown(LAYER)),
+    "recipe": ("filters", select("Recipe", "classic"), shown("Recipe")),
+}
+
+
+@pytest.fixture(scope="module")
+def visits(server, browser):
+    """One visitor for all: each choice is made after a fresh address."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield Visitor(context.new_page(), server)
+    context.close()
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_is_one_step_back_and_one_forward(visits, name):
+    place, choose, read = CHOICES[name]
+    page = visits.page
+    page.goto(f"{visits.server}/{place}?network=squeezenet&sample=goldfish")
+    page.wait_for_url("**/*sample=goldfish*")
+    settle(page)
+    former, address = read(visits), page.url
+    choose(visits)
+    visits.until(lambda: read(visits) != former and page.url != address)
+    settle(page)
+    chosen, chosen_address = read(visits), page.url
+    page.go_back()
+    visits.until(lambda: read(visits) == former)
+    settle(page)
+    assert page.url == address
+    page.go_forward()
+    visits.until(lambda: read(visits) == chosen)
+    settle(page)
+    assert page.url == chosen_address
+    assert read(visits) == chosen
+    assert visits.complaints() == []
+
+
+def test_many_steps_back_over_pages_show_each_what_it_was(come):
+    visitor = come("/activations?network=squeezenet&sample=parrot&layer=conv1&channel=3")
+    page, seen = visitor.page, []
+    steps = [
+        lambda: visitor.enter("Channel", 7),
+        lambda: visitor.select(LAYER, "fire5_concat"),
+        lambda: visitor.go("Heatmaps"),
+        lambda: visitor.select(METHOD, "LayerCAM"),
+        lambda: page.get_by_role("radio", name="Side by side").click(),
+        lambda: visitor.go("Network"),
+    ]
+    for step in steps:
+        seen.append((page.url, visitor.heading()))
+        step()
+        visitor.until(lambda: page.url != seen[-1][0])
+        settle(page)
+    for url, heading in reversed(seen):
+        page.go_back()
+        visitor.until(lambda url=url: page.url == url)
+        settle(page)
+        assert (page.url, visitor.heading()) == (url, heading)
+    assert number(visitor) == "3"
+    assert visitor.chosen(LAYER).startswith("conv1 ")
+    assert visitor.alerts() == []
+
+
+def test_a_pasted_link_shows_the_same_to_somebody_else(come):
+    visitor = come("/heatmaps?network=squeezenet&sample=goldfish")
+    visitor.select("Class", "tench")
+    visitor.page.get_by_text("Evidence against, too").click()
+    settle(visitor.page)
+    visitor.select("Colours", "PuOr_r")
+    visitor.page.wait_for_url("**PuOr_r*")
+    other = come(visitor.page.url.removeprefix(visitor.server))
+    assert (other.layers()[1] == visitor.layers()[1]).all()
+    assert other.chosen("Colours") == "PuOr_r"
