@@ -9,7 +9,6 @@ from pages.ui.wording import as_written
 
 def show() -> None:
     chosen = selection.current()
-    # Each card and the table lead to a layer of their own.
     controls.heading(
         "How is the network built?",
         "Every layer with what feeds it, from the photo down. Pictures are of the channel with the "

@@ -107,7 +107,7 @@ def test_the_address_of_a_card_opens_its_activations(dashboard):
     link = urlsplit(cards(app)["fire4_concat"]["href"])
     assert link.path == "activations"
     query = {name: values[0] for name, values in parse_qs(link.query).items()}
-    assert query.keys() == {"network", "sample", "layer", "channel"}
+    assert query.keys() == {"network", "sample", "layer", "channel", "colours"}
     opened = dashboard("activations", **query)
     assert opened.selectbox(key="activations_layer:squeezenet").value == "fire4_concat"
     assert str(opened.number_input[0].value) == query["channel"]

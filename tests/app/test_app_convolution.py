@@ -229,7 +229,7 @@ def upload(dashboard, tmp_path, *stack, size=12):
     image = x = keras.Input((size, size, 3))
     for layer in stack:
         x = layer(x)
-    model = nets.randomize_biases(keras.Model(image, x))
+    model = nets.randomize_biases(keras.Model(image, x, name="functional"))
     app = upload_model(dashboard("convolution"), saved(model, tmp_path))
     assert not app.exception
     return app
