@@ -24,7 +24,7 @@ from vizlib import ConvNet
 
 SIDE, CHANNELS = 128, 8
 LAYERS = {"block3_conv3": 1.2, "block5_conv3": 1.2, "block1_conv2": 5.0}
-FEW, MORE, PAIRS = 4, 20, 3
+FEW, MORE, PAIRS = 2, 8, 3
 #: How many steps each takes unless told otherwise.
 OWN_STEPS = {"book": 30, "tf-keras-vis": 200, "xplique": 256}
 TRIED = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)

@@ -220,7 +220,7 @@ def test_uploaded_model(come, saved_model):
     page = visitor.page
     visitor.select("Network", "Your own model")
     visitor.upload("Model file", saved_model)
-    page.get_by_text("nested: ").wait_for()
+    page.locator("[data-testid=stAlert]").wait_for()
     settle(page)
     (told,) = visitor.alerts()
     assert "is a guess" in told
