@@ -50,7 +50,7 @@ def every_question(convnet, photo):
         vizlib.grad_cam(convnet, photo, layer=convnet.layers[0].name, class_index=1).values,
         *vizlib.activations(convnet, photo).values(),
         *(one.map for one in vizlib.strongest_channels(convnet, photo).values()),
-        np.array(convnet.graph.edges),
+        np.frombuffer(repr(convnet.graph.edges).encode(), "uint8").astype("int64"),
         patterns.images,
         patterns.objective,
     ]

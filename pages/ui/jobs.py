@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 import vizlib
-from pages.ui import errors
+from pages.ui import errors, links
 from pages.ui.wording import as_written
 
 Progress = Callable[[int, int], None]
@@ -220,6 +220,7 @@ def show(slot: str) -> None:
 def _running(slot: str) -> None:
     job = _own_jobs().get(slot)
     if job is None or job.finished:
+        links.stay()
         st.rerun()
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.progress(job.done / job.total if job.total else 0.0, text=_status(job))

@@ -16,6 +16,7 @@ _WANTED = "wanted_page"
 #: What we have written into the address, what shall be written, the widgets of the choices, and
 #: what they showed last.
 _ADDRESS, _NOTED, _KEYS, _SHOWN = "address", "noted_links", "keys_of_links", "shown_choices"
+_STAYING = "staying_at_the_address"
 
 # Streamlit makes a new entry of the browser's history of every addition to an address. Coming to a
 # page makes two: the page alone, then with its choices.
@@ -69,6 +70,15 @@ def noted() -> Iterator[None]:
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
     st.session_state[_ADDRESS] = choices
+    st.session_state.pop(_STAYING, None)
+
+
+def stay() -> None:
+    """Let the next run keep what is chosen: it comes by itself, and nobody has gone anywhere.
+
+    The browser may have asked for it before it knew of the address that the run before has given.
+    """
+    st.session_state[_STAYING] = True
 
 
 def _wanted() -> dict[str, str]:
@@ -92,7 +102,9 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
     key = key or name
     st.session_state.setdefault(_KEYS, {})[name] = key
     given = st.query_params.get(name)
-    if given in (None, _address().get(name)) or _chosen_just_now(key):
+    if given in (None, _address().get(name)) or _STAYING in st.session_state:
+        return
+    if _chosen_just_now(key):
         return
     _address()[name] = given
     for option in options:

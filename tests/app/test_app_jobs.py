@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from streamlit.testing.v1 import AppTest  # noqa: TID251
 
 import vizlib
 from pages.ui import jobs
@@ -174,3 +175,35 @@ def test_time_left_comes_from_the_steps_so_far():
     job.started = time.monotonic() - 10
     job.tick(5, 20)
     assert job.seconds_left == pytest.approx(30, rel=0.1)
+
+
+def page_with_a_job():
+    """A page with a choice; a fragment that finds its job finished runs before it when asked to."""
+    import streamlit as st  # noqa: TID251
+
+    from pages.ui import jobs, links
+
+    if st.session_state.pop("finished", False):
+        jobs._running("none")
+    with links.noted():
+        links.follow("number", range(10))
+        links.keep("number", st.number_input("Number", 0, 9, key="number"))
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_page_that_comes_back_by_itself_keeps_the_choice_an_old_address_does_not_know(by_itself):
+    app = AppTest.from_function(page_with_a_job)
+    app.query_params["number"] = "2"
+    app.run()
+    app.number_input(key="number").set_value(4).run()
+    assert app.query_params["number"] == "4"
+    app.query_params["number"] = "2"
+    app.session_state["finished"] = by_itself
+    app.run()
+    assert not app.exception
+    kept = 4 if by_itself else 2
+    assert app.number_input(key="number").value == kept
+    assert app.query_params["number"] == str(kept)
+    app.query_params["number"] = "7"
+    app.run()
+    assert app.number_input(key="number").value == 7
