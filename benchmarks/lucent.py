@@ -1,10 +1,15 @@
 """Filter patterns in PyTorch, as Lucent makes them, to measure against.
 
 After Lucent and Lucid (waves weighed by 1/frequency, Adam 0.05, random moves, scales and turns);
-own code. It stops at the layer, where Lucent runs the rest of the network too.
+own code. It stops at the layer, where Lucent runs the rest of the network too. PyTorch and
+TensorFlow cannot be loaded into one process, so this is one of its own:
+
+    python benchmarks/lucent.py LAYER CHANNELS SIDE FEW MORE    # prints the seconds of one step
 """
 
 import math
+import sys
+import time
 
 import numpy as np
 import torch
@@ -77,3 +82,17 @@ def _turned(picture: torch.Tensor, angle: float) -> torch.Tensor:
     turn = torch.tensor(rows).expand(len(picture), 2, 3)
     grid = functional.affine_grid(turn, list(picture.shape), align_corners=False)
     return functional.grid_sample(picture, grid, align_corners=False)
+
+
+def seconds_of_one_step(layer: str, count: int, side: int, few: int, more: int) -> float:
+    """What one more step takes, start left out."""
+    network, seconds = up_to(layer), []
+    for steps in (2, few, more):
+        start = time.perf_counter()
+        filter_patterns(network, count, side=side, steps=steps)
+        seconds.append(time.perf_counter() - start)
+    return (seconds[2] - seconds[1]) / (more - few)
+
+
+if __name__ == "__main__":
+    print(seconds_of_one_step(sys.argv[1], *map(int, sys.argv[2:])))

@@ -6,7 +6,9 @@ python benchmarks/pattern_peers.py steps     # the same number of steps; VGG16's
 python benchmarks/pattern_peers.py reach     # the same objective; VGG16's own weights
 """
 
+import importlib.util
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,9 @@ from benchmarks import book
 from benchmarks.run import clock, report
 from vizlib import ConvNet
 
-SIDE, CHANNELS = 128, 8
+SIDE = 128
+#: How many channels are made together; fewer where all steps are taken.
+TOGETHER, REACHING = 8, 4
 LAYERS = {"block3_conv3": 1.2, "block5_conv3": 1.2, "block1_conv2": 5.0}
 FEW, MORE, PAIRS = 2, 8, 3
 #: How many steps each takes unless told otherwise.
@@ -49,43 +53,43 @@ def network(*, trained: bool) -> ConvNet:
     return ConvNet(keras.Model(image, maps), preprocess="raw")
 
 
-def makers(convnet: ConvNet, layer: str) -> dict[str, Make]:
+def makers(convnet: ConvNet, layer: str, count: int) -> dict[str, Make]:
     """Everybody's way to make the pictures, by name; ours are the recipes."""
     extractor = keras.Model(convnet.model.input, convnet.model.get_layer(layer).output)
     return {
-        "fourier": _ours(convnet, layer, "fourier"),
-        "classic": _ours(convnet, layer, "classic"),
+        "fourier": _ours(convnet, layer, "fourier", count),
+        "classic": _ours(convnet, layer, "classic", count),
         "book": lambda steps: np.stack(
-            book.filter_patterns(extractor, range(CHANNELS), side=SIDE, steps=steps)
+            book.filter_patterns(extractor, range(count), side=SIDE, steps=steps)
         ),
-        "tf-keras-vis": _tf_keras_vis(extractor),
-        "xplique": _xplique(convnet.model, layer),
+        "tf-keras-vis": _tf_keras_vis(extractor, count),
+        "xplique": _xplique(convnet.model, layer, count),
     }
 
 
-def _ours(convnet: ConvNet, layer: str, recipe: str) -> Make:
+def _ours(convnet: ConvNet, layer: str, recipe: str, count: int) -> Make:
     def make(steps: int) -> np.ndarray:
         return vizlib.filter_patterns(
-            convnet, layer, range(CHANNELS), recipe=recipe, size=SIDE, steps=steps
+            convnet, layer, range(count), recipe=recipe, size=SIDE, steps=steps
         ).images
 
     return make
 
 
-def _tf_keras_vis(extractor: keras.Model) -> Make:
+def _tf_keras_vis(extractor: keras.Model, count: int) -> Make:
     from tf_keras_vis.activation_maximization import ActivationMaximization
     from tf_keras_vis.utils.scores import CategoricalScore
 
     maximise = ActivationMaximization(extractor, clone=False)
-    seeds = np.random.default_rng(0).uniform(0, 255, (CHANNELS, SIDE, SIDE, 3))
-    score = CategoricalScore(list(range(CHANNELS)))
+    seeds = np.random.default_rng(0).uniform(0, 255, (count, SIDE, SIDE, 3))
+    score = CategoricalScore(list(range(count)))
     return lambda steps: np.asarray(maximise(score, seed_input=seeds, steps=steps))
 
 
-def _xplique(model: keras.Model, layer: str) -> Make:
+def _xplique(model: keras.Model, layer: str, count: int) -> Make:
     from xplique.features_visualizations import Objective, optimize
 
-    objective = Objective.channel(model, layer, list(range(CHANNELS)))
+    objective = Objective.channel(model, layer, list(range(count)))
 
     def make(steps: int) -> np.ndarray:
         images, _ = optimize(
@@ -96,30 +100,35 @@ def _xplique(model: keras.Model, layer: str) -> Make:
     return make
 
 
-def _lucent(layer: str) -> Make:
-    from benchmarks import lucent
-
-    part = lucent.up_to(layer)
-    return lambda steps: lucent.filter_patterns(part, CHANNELS, side=SIDE, steps=steps)
+def _lucent(layer: str) -> float:
+    """Seconds of one step in PyTorch, in a process of its own."""
+    numbers = map(str, (TOGETHER, SIDE, FEW, MORE))
+    command = [sys.executable, str(Path(__file__).with_name("lucent.py")), layer, *numbers]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
 def steps() -> None:
     """What one more step takes, start and compilation left out."""
     convnet = network(trained=False)
-    print(f"\nOne step of {CHANNELS} channels, {SIDE} px")
+    print(f"\nOne step of {TOGETHER} channels, {SIDE} px")
     for layer, target in LAYERS.items():
-        everybody = makers(convnet, layer) | {"PyTorch": _lucent(layer)}
+        everybody = makers(convnet, layer, TOGETHER)
         for make in everybody.values():
             make(2)
         rounds = [
-            {name: _of_one_step(make) for name, make in everybody.items()} for _ in range(PAIRS)
+            {name: _of_one_step(make) for name, make in everybody.items()} | _in_pytorch(layer)
+            for _ in range(PAIRS)
         ]
         for recipe in ("fourier", "classic"):
-            for peer in ("book", "tf-keras-vis", "xplique", "PyTorch"):
+            for peer in sorted(rounds[0].keys() - {"fourier", "classic"}):
                 times = statistics.median(of[peer] / of[recipe] for of in rounds)
                 seconds = [statistics.median(of[who] for of in rounds) for who in (peer, recipe)]
                 detail = f"{recipe}: {peer} {seconds[0]:.3f} s, ours {seconds[1]:.3f} s"
                 report(layer, detail, times, 1.0 if peer == "PyTorch" else target)
+
+
+def _in_pytorch(layer: str) -> dict[str, float]:
+    return {"PyTorch": _lucent(layer)} if importlib.util.find_spec("torch") else {}
 
 
 def _of_one_step(make: Make) -> float:
@@ -130,9 +139,9 @@ def _of_one_step(make: Make) -> float:
 def reach() -> None:
     """How long until the network answers as much as it does to what a peer makes by default."""
     convnet = network(trained=True)
-    print(f"\nUntil {CHANNELS} channels reach, on average, what a peer reaches, {SIDE} px")
+    print(f"\nUntil {REACHING} channels reach, on average, what a peer reaches, {SIDE} px")
     for layer in LAYERS:
-        everybody = makers(convnet, layer)
+        everybody = makers(convnet, layer, REACHING)
         own = everybody["fourier"]
         for peer, count in OWN_STEPS.items():
             everybody[peer](2)
@@ -153,7 +162,8 @@ def reach() -> None:
 def _answers(convnet: ConvNet, layer: str, pictures: np.ndarray) -> np.ndarray:
     """Mean of each picture's own channel, the picture shown as it is."""
     maps = convnet.layer_output(tf.constant(np.float32(pictures)), layer).numpy()
-    return maps.mean((1, 2))[np.arange(CHANNELS), np.arange(CHANNELS)]
+    own = np.arange(len(pictures))
+    return maps.mean((1, 2))[own, own]
 
 
 def _steps_to(goal: np.ndarray, answers: Callable[[int], np.ndarray]) -> int | None:
