@@ -424,3 +424,14 @@ def test_another_reading_shares_the_model_and_nothing_else(parrot):
     assert (both[0] != both[1]).any()
     with pytest.raises(vizlib.InvalidArgumentError, match="Expected preprocess"):
         raw.reading("none")
+
+
+def test_a_network_that_flattens_the_photo_first_is_looked_into_too():
+    image = keras.Input((12, 12, 3))
+    numbers = keras.layers.Dense(12)(keras.layers.Flatten()(image))
+    maps = keras.layers.Conv2D(2, 1)(keras.layers.Reshape((2, 2, 3))(numbers))
+    convnet = ConvNet(keras.Model(image, keras.layers.Flatten()(maps)), preprocess="unit")
+    photo = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype="uint8")
+    report = inspect_preprocessing(convnet, photo)
+    assert report.recommended in PREPROCESSINGS
+    assert not report.rescaling

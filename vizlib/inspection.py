@@ -279,7 +279,10 @@ def _entry(convnet: ConvNet) -> str | None:
 
 
 def _received(convnet: ConvNet, tensor: np.ndarray, layer: str | None) -> np.ndarray:
-    """What a layer receives for one input ``(h, w, channels)``, float64, batch axis dropped."""
+    """What a layer receives for one input ``(h, w, channels)``, float64, batch axis dropped.
+
+    A photo that is only laid out in one row before keeps its shape.
+    """
     if layer is None:
         return np.asarray(tensor, "float64")
     seen = convnet.layer_output(
@@ -287,7 +290,9 @@ def _received(convnet: ConvNet, tensor: np.ndarray, layer: str | None) -> np.nda
     )
     while isinstance(seen, list | tuple | dict):
         seen = next(iter(seen.values() if isinstance(seen, dict) else seen))
-    return np.asarray(seen, "float64")[0]
+    values = np.asarray(seen, "float64")[0]
+    flattened = values.ndim == 1 and values.size == tensor.size
+    return values.reshape(tensor.shape) if flattened else values
 
 
 def _operation(convnet: ConvNet, layer: str) -> Any:
