@@ -1,10 +1,12 @@
 """The queue behind long computations."""
 
+# ruff: noqa: TID251 - these tests are about the pages.
+
 import threading
 import time
 
 import pytest
-from streamlit.testing.v1 import AppTest  # noqa: TID251
+from streamlit.testing.v1 import AppTest
 
 import vizlib
 from pages.ui import jobs
@@ -179,7 +181,7 @@ def test_time_left_comes_from_the_steps_so_far():
 
 def page_with_a_job():
     """A page with a choice; a fragment that finds its job finished runs before it when asked to."""
-    import streamlit as st  # noqa: TID251
+    import streamlit as st
 
     from pages.ui import jobs, links
 
