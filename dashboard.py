@@ -4,23 +4,37 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.ui import language
+from pages.ui.language import say
+
 FOLDER = Path(__file__).parent / "pages" / "ui"
 # A file of ours: browsers would fetch Streamlit's own icons from a server elsewhere.
 ICON = FOLDER / "icon.png"
-st.set_page_config(page_title="What a convnet sees", page_icon=str(ICON), layout="wide")
+ICONS = {
+    "network": "hub",
+    "architecture": "account_tree",
+    "activations": "grid_view",
+    "filters": "texture",
+    "heatmaps": "local_fire_department",
+    "convolution": "calculate",
+}
+
+language.follow()
+st.set_page_config(page_title=say("dashboard.title"), page_icon=str(ICON), layout="wide")
 PAGES = [
-    st.Page("pages/network.py", title="Network", icon=":material/hub:", default=True),
-    st.Page("pages/architecture.py", title="Architecture", icon=":material/account_tree:"),
-    st.Page("pages/activations.py", title="Activations", icon=":material/grid_view:"),
-    st.Page("pages/filters.py", title="Filters", icon=":material/texture:"),
-    st.Page("pages/heatmaps.py", title="Heatmaps", icon=":material/local_fire_department:"),
-    st.Page("pages/convolution.py", title="Convolution", icon=":material/calculate:"),
+    st.Page(
+        f"pages/{name}.py",
+        title=say(f"dashboard.page.{name}"),
+        icon=f":material/{icon}:",
+        default=name == "network",
+    )
+    for name, icon in ICONS.items()
 ]
 page = st.navigation(PAGES, position="top")
 
 st.html(FOLDER / "frame.css")
 
-with st.spinner("Starting TensorFlow, once for all visitors. This takes some seconds …"):
+with st.spinner(say("dashboard.starting")):
     from pages.ui import runtime
 
     runtime.start()
@@ -29,11 +43,11 @@ with st.spinner("Starting TensorFlow, once for all visitors. This takes some sec
 links.go_on(PAGES)
 
 with links.noted():
+    with st.sidebar:
+        language.choose()
     if selection.choose():
         with errors.told():
             page.run()
     else:
-        st.header("Look inside a convolutional network", anchor=False)
-        st.info(
-            "Pick a network and a photo in the sidebar on the left.", icon=":material/arrow_back:"
-        )
+        st.header(say("dashboard.look_inside"), anchor=False)
+        st.info(say("dashboard.pick"), icon=":material/arrow_back:")
