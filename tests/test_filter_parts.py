@@ -220,9 +220,9 @@ def by_opencv(picture, matrix):
 
 
 def looked(picture, matrix):
-    return transforms.look(
-        tf.constant(picture[None]), transforms.shown(matrix, picture.shape[:2])
-    ).numpy()[0]
+    size = picture.shape[:2]
+    view = transforms.shown(matrix, size, size)
+    return transforms.look(tf.constant(picture[None]), view, size).numpy()[0]
 
 
 MATRICES = {
@@ -250,7 +250,7 @@ def test_a_move_by_whole_pixels_goes_on_at_the_other_side():
 
 def test_every_place_is_seen_as_often_as_any_other_by_a_moved_view():
     size = (24, 40)
-    view = transforms.shown(transforms.translation(7.3, -4.6), size)
+    view = transforms.shown(transforms.translation(7.3, -4.6), size, size)
     seen = np.bincount(view.places[:, 1], weights=view.shares, minlength=24 * 40)
     np.testing.assert_allclose(seen, 1, atol=1e-5)
 
@@ -270,11 +270,17 @@ def test_half_of_each_side_is_shown_twice_as_large():
 @pytest.mark.parametrize("name", MATRICES)
 def test_the_gradient_of_a_view_is_its_adjoint(name):
     """``<look(x), y> = <x, gradient of y>``."""
-    view = transforms.shown(MATRICES[name], (40, 56))
+    view = transforms.shown(MATRICES[name], (40, 56), (30, 20))
     rng = np.random.default_rng(0)
-    pixels, weights = (rng.normal(size=(2, 40, 56, 3)).astype("float32") for _ in range(2))
-    gradient = gradient_of(lambda p: tf.reduce_sum(weights * transforms.look(p, view)), pixels)
-    moved = transforms.look(tf.constant(pixels), view).numpy()
+    pixels, weights = (
+        rng.normal(size=(2, *size, 3)).astype("float32") for size in ((40, 56), (30, 20))
+    )
+
+    def look(pixels):
+        return transforms.look(pixels, view, (30, 20))
+
+    gradient = gradient_of(lambda p: tf.reduce_sum(weights * look(p)), pixels)
+    moved = look(tf.constant(pixels)).numpy()
     assert (moved * weights).sum() == pytest.approx((pixels * gradient).sum(), abs=0.05)
 
 
@@ -285,6 +291,28 @@ def test_a_view_from_anywhere_begins_at_all_places_alike():
     for move, side in zip(moves.T, (96, 64), strict=True):
         counts = np.histogram(move, bins=4, range=(-side / 2, side / 2))[0]
         assert (np.abs(counts - 500) < 100).all()
+
+
+@pytest.mark.parametrize("size", [(24, 40), (15, 21)])
+def test_windows_by_turns_show_all_of_a_picture(size):
+    part = transforms.window(size, 2)
+    for turn in range(3):
+        seen = np.zeros(size)
+        for step in range(4 * turn + 1, 4 * turn + 5):
+            view = transforms.shown(transforms.by_turns(5, step, size, 2), size, part)
+            seen += np.bincount(view.places[:, 1], view.shares, seen.size).reshape(size)
+        # Of odd sides the windows overlap by one pixel, which bilinear reading spreads over two.
+        assert seen.min() > 1 - 1e-5
+        assert seen.sum() == pytest.approx(4 * part[0] * part[1], rel=1e-5)
+
+
+def test_windows_begin_elsewhere_in_every_turn_and_with_every_seed():
+    def corner(seed, step):
+        return tuple(transforms.by_turns(seed, step, (64, 64), 2)[:2, 2] % 32)
+
+    corners = [corner(0, step) for step in range(1, 9)]
+    assert len({tuple(np.round(c, 6)) for c in corners}) == 2
+    assert corner(0, 1) == corner(0, 1) != corner(1, 1)
 
 
 def test_random_views_stay_within_what_they_promise():

@@ -21,7 +21,14 @@ MAY_IMPORT_FRAMEWORKS = {
     *("convnet", "zoo", "user_models", "rebuild", "watching", "inputs", "heads", "layers"),
     *("architectures", "weights_alone", "input_gradients", "sanity", "dependence"),
     *("filters/ascent", "filters/optimisers", "filters/parameterisations", "filters/readings"),
-    *("filters/transforms", "receptive_field", "bfloat16", "convolution_steps", "wiring"),
+    *(
+        "filters/transforms",
+        "filters/windows",
+        "receptive_field",
+        "bfloat16",
+        "convolution_steps",
+        "wiring",
+    ),
 }
 # Files that write paths leading out into hostile models on purpose.
 ATTACKS = {"hostile_files", "test_vetting", "test_model_files", "test_confinement"}

@@ -19,7 +19,8 @@ from vizlib.filters.objectives import Objective
 from vizlib.filters.parameterisations import Shape
 from vizlib.filters.readings import read
 from vizlib.filters.recipes import FilterRecipe
-from vizlib.filters.transforms import Shown, anywhere, look, shown
+from vizlib.filters.transforms import Shown, by_turns, look, shown, window
+from vizlib.filters.windows import parts_a_side
 
 
 class Wanted(NamedTuple):
@@ -48,6 +49,19 @@ class _State(NamedTuple):
     importance: Any
 
 
+class _Seeing(NamedTuple):
+    """What every step does with the network."""
+
+    reading: Objective
+    shape: Shape
+    parts: int  # windows a side that the picture is cut into, of which a step shows one
+
+    @property
+    def view(self) -> tuple[int, int]:
+        """Size of what the network is shown."""
+        return window(self.shape[:2], self.parts)
+
+
 class _Draw(NamedTuple):
     """What is new in each step, the same for all pictures."""
 
@@ -69,11 +83,13 @@ def climb(
     """Take all steps for one batch; ``tick(done)`` after each."""
     state = _start(recipe, shape, wanted, seed)
     asked = tf.constant(wanted.channels, tf.int32), tf.constant(wanted.weights, tf.float32)
-    first = state, _draw(recipe, shape, wanted.reading, seed, 1), *asked
-    step = _compiled_step(convnet, recipe, shape, wanted.reading, first)
+    parts = parts_a_side(convnet, recipe, wanted.reading, shape[:2])
+    seeing = _Seeing(wanted.reading, shape, parts)
+    first = state, _draw(recipe, seeing, seed, 1), *asked
+    step = _compiled_step(convnet, recipe, seeing, first)
     trace, fired = [], np.zeros(len(wanted.starts), bool)
     for done in range(1, steps + 1):
-        state, values, fires = step(state, _draw(recipe, shape, wanted.reading, seed, done), *asked)
+        state, values, fires = step(state, _draw(recipe, seeing, seed, done), *asked)
         trace.append(values.numpy())
         fired |= fires.numpy()
         tick(done)
@@ -91,30 +107,27 @@ def _start(recipe: FilterRecipe, shape: Shape, wanted: Wanted, seed: int) -> _St
     return _State(parameters, moments, tf.zeros((len(drawn), *shape[:2])))
 
 
-def _draw(recipe: FilterRecipe, shape: Shape, reading: Objective, seed: int, step: int) -> _Draw:
+def _draw(recipe: FilterRecipe, seeing: _Seeing, seed: int, step: int) -> _Draw:
     # Not the generator of the starts: a channel's number is no number of a step.
     rng = np.random.default_rng((seed, step, 1))
     view: Shown | tuple[()] = ()
     if recipe.view is not None:
-        matrix = recipe.view(rng, shape[:2])
-        if recipe.roams and reading.same_everywhere:
-            matrix = anywhere(rng, shape[:2]) @ matrix
-        view = shown(matrix, shape[:2])
+        size = seeing.shape[:2]
+        matrix = recipe.view(rng, seeing.view)
+        if recipe.roams and seeing.reading.same_everywhere:
+            matrix = by_turns(seed, step, size, seeing.parts) @ matrix
+        view = shown(matrix, size, seeing.view)
     noise = rng.integers(2**31, size=2, dtype="int32")
     drawn = _Draw(recipe.optimiser.factors(step), view, noise)
     return tf.nest.map_structure(tf.convert_to_tensor, drawn)
 
 
 def _compiled_step(
-    convnet: ConvNet,
-    recipe: FilterRecipe,
-    shape: Shape,
-    reading: Objective,
-    arguments: tuple[Any, ...],
+    convnet: ConvNet, recipe: FilterRecipe, seeing: _Seeing, arguments: tuple[Any, ...]
 ) -> Any:
     """One step, traced once for each recipe, layer, way to read it, and shape of the batch."""
     signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, arguments)
-    step = _step(convnet, recipe, shape, reading)
+    step = _step(convnet, recipe, seeing)
 
     def trace() -> Any:
         try:
@@ -123,18 +136,20 @@ def _compiled_step(
             raise
         # Whatever a layer objects to in this size: Keras and TensorFlow use many types.
         except Exception as error:
-            raise InvalidArgumentError(_size_refused(convnet, reading, shape, error)) from error
+            raise InvalidArgumentError(_size_refused(convnet, seeing, error)) from error
 
     asked = arguments[-1].shape
-    return convnet.compiled(("filters", recipe, recipe.rounded, reading, shape, *asked), trace)
+    return convnet.compiled(("filters", recipe, recipe.rounded, seeing, *asked), trace)
 
 
-def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objective) -> Any:
+def _step(convnet: ConvNet, recipe: FilterRecipe, seeing: _Seeing) -> Any:
+    reading = seeing.reading
+
     def step(state: _State, draw: _Draw, channels: Any, weights: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.parameters)
-            picture = recipe.parameterisation.picture(state.parameters, shape)
-            view = _view(recipe, picture, draw)
+            picture = recipe.parameterisation.picture(state.parameters, seeing.shape)
+            view = _view(recipe, picture, draw, seeing.view)
             seen = read(convnet, reading, view, channels, weights, rounded=recipe.rounded)
         gradient, by_pixel = tape.gradient(seen.target, [state.parameters, picture])
         if gradient is None:
@@ -142,6 +157,9 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objecti
         parameters, moments = recipe.optimiser.ascend(
             state.parameters, gradient, state.moments, draw.factors
         )
+        if seeing.parts > 1:
+            # Gradients of several windows partly cancel one another.
+            parameters = state.parameters + seeing.parts * (parameters - state.parameters)
         importance = state.importance
         if recipe.transparency:
             importance += tf.reduce_sum(tf.abs(by_pixel), axis=3)
@@ -150,11 +168,11 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, shape: Shape, reading: Objecti
     return step
 
 
-def _view(recipe: FilterRecipe, picture: Any, draw: _Draw) -> Any:
-    seen = look(picture, draw.view) if draw.view else picture
+def _view(recipe: FilterRecipe, picture: Any, draw: _Draw, size: tuple[int, int]) -> Any:
+    seen = look(picture, draw.view, size) if draw.view else picture
     if recipe.noise:
         # One noise for all, so that a picture does not depend on its place in the batch.
-        seen += recipe.noise * tf.random.stateless_normal(picture.shape[1:], draw.noise)
+        seen += recipe.noise * tf.random.stateless_normal(seen.shape[1:], draw.noise)
     return seen
 
 
@@ -167,7 +185,8 @@ def _no_gradient(convnet: ConvNet, reading: Objective) -> str:
     )
 
 
-def _size_refused(convnet: ConvNet, reading: Objective, shape: Shape, error: Exception) -> str:
+def _size_refused(convnet: ConvNet, seeing: _Seeing, error: Exception) -> str:
+    reading, shape = seeing.reading, seeing.shape
     where = "its class scores" if reading.layer is None else repr(reading.layer)
     return (
         f"Expected a size at which {convnet.name!r} can be run up to {where}. Received: "

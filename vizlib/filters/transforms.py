@@ -61,6 +61,25 @@ def anywhere(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return _jitter(rng, size, 1)
 
 
+def by_turns(seed: int, step: int, size: tuple[int, int], parts: int) -> np.ndarray:
+    """Show what begins at one of the corners of a picture cut in ``parts * parts`` windows.
+
+    ``parts * parts`` steps show all of it, in any order, cut anew for the next ones. Windows
+    anywhere would leave some places out for many steps, whose colours then drift.
+    """
+    turn, now = divmod(step - 1, parts * parts)
+    rng = np.random.default_rng((seed, turn, 2))
+    start = anywhere(rng, size)
+    row, column = divmod(int(rng.permutation(parts * parts)[now]), parts)
+    height, width = window(size, parts)
+    return start @ translation(column * width, row * height)
+
+
+def window(size: tuple[int, int], parts: int) -> tuple[int, int]:
+    """Size of the windows that a picture is cut into; they overlap by a pixel where they must."""
+    return -(-size[0] // parts), -(-size[1] // parts)
+
+
 def translation(right: float, down: float) -> np.ndarray:
     """Show what lies that many pixels to the right and below."""
     return np.array([[1, 0, right], [0, 1, down], [0, 0, 1.0]])
@@ -83,35 +102,34 @@ def about_centre(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return translation(right, down) @ matrix @ translation(-right, -down)
 
 
-def shown(matrix: np.ndarray, size: tuple[int, int]) -> Shown:
+def shown(matrix: np.ndarray, size: tuple[int, int], view: tuple[int, int]) -> Shown:
     """Prepare a matrix for `look`: bilinear, and going on at the other side where one ends.
 
     Were there grey beyond the sides, the corners would be seen less often than the middle, and
     their colours would drift to whatever makes the middle's stronger.
     """
     height, width = size
-    down, right = np.mgrid[:height, :width].reshape(2, -1)
+    down, right = np.mgrid[: view[0], : view[1]].reshape(2, -1)
     x, y = matrix[:2] @ np.stack([right, down, np.ones_like(down)])
     left, top = np.floor(x).astype("int64"), np.floor(y).astype("int64")
     columns, rows = np.stack([left, left + 1] * 2, 1), np.stack([top, top, top + 1, top + 1], 1)
     shares = (1 - np.abs(columns - x[:, None])) * (1 - np.abs(rows - y[:, None]))
     taken = rows % height * width + columns % width
-    places = np.stack([np.repeat(np.arange(height * width), 4), taken.ravel()], axis=1)
+    places = np.stack([np.repeat(np.arange(view[0] * view[1]), 4), taken.ravel()], axis=1)
     return Shown(places, shares.astype("float32").ravel())
 
 
-def look(pixels: Any, view: Shown) -> Any:
-    """Resample pictures ``(n, h, w, c)``, all alike.
+def look(pixels: Any, shown: Shown, view: tuple[int, int]) -> Any:
+    """Resample pictures ``(n, h, w, c)`` to the size of the view, all alike.
 
     As a product with a sparse matrix, whose gradient is exact; `ImageProjectiveTransformV3` takes
     twice as long, and only resamples the gradient the other way round.
     """
     count, height, width, channels = pixels.shape
-    size = height * width
-    beside = tf.reshape(tf.transpose(pixels, (1, 2, 0, 3)), (size, count * channels))
-    matrix = tf.SparseTensor(view.places, view.shares, (size, size))
+    beside = tf.reshape(tf.transpose(pixels, (1, 2, 0, 3)), (height * width, count * channels))
+    matrix = tf.SparseTensor(shown.places, shown.shares, (view[0] * view[1], height * width))
     seen = tf.sparse.sparse_dense_matmul(matrix, beside)
-    return tf.transpose(tf.reshape(seen, (height, width, count, channels)), (2, 0, 1, 3))
+    return tf.transpose(tf.reshape(seen, (*view, count, channels)), (2, 0, 1, 3))
 
 
 def _jitter(rng: np.random.Generator, size: tuple[int, int], part: float) -> np.ndarray:
