@@ -41,6 +41,7 @@ with st.spinner(say("dashboard.starting")):
     from pages.ui import errors, links, selection
 
 links.go_on(PAGES)
+language.declare()
 
 with links.noted():
     with st.sidebar:
