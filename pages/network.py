@@ -108,8 +108,12 @@ def show_preprocessing(chosen: selection.Selection) -> None:
 
 
 def _contradiction(report: vizlib.PreprocessingReport, used: str) -> str:
-    key = "network.contradiction.certain" if report.certain else "network.contradiction.likely"
-    return say(key, used=used, recommended=report.recommended, reason=retold(report.reason))
+    return say(
+        f"network.contradiction.{'certain' if report.certain else 'likely'}",
+        used=used,
+        recommended=report.recommended,
+        reason=retold(report.reason),
+    )
 
 
 def show_reading(reading: vizlib.Reading, *, used: bool, own: bool) -> None:

@@ -164,7 +164,7 @@ def _architecture() -> tuple[str | bytes | None, int | None]:
 
 
 def _architecture_title(name: str) -> str:
-    return say(f"networks.{name}") if name in (WHOLE, JSON) else name
+    return say(f"networks.architecture_in.{name}") if name in (WHOLE, JSON) else name
 
 
 def read_as(preprocess: str) -> None:
