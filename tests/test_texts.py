@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = [ROOT / "dashboard.py", *sorted((ROOT / "pages").rglob("*.py"))]
 TEXTS = language._catalogue()
 # What is the same in all languages.
-NAMES = {"networks.origin.keras.applications"}
+NAMES = {"networks.origin.keras.applications", "layer_film.logits"}
 
 
 def name(path: Path) -> str:
@@ -60,20 +60,24 @@ def test_chinese_is_chinese(key):
 
 def keys_said(source: str) -> Iterator[str]:
     """Patterns of the keys that a module says: of the first argument of `say`, in each case."""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called, *arguments = [node.func, *node.args]
         if isinstance(called, ast.Name) and called.id == "partial":
             called, *arguments = arguments
         if isinstance(called, ast.Name) and called.id == "say":
-            yield from patterns(arguments[0])
+            yield from patterns(arguments[0], tree)
 
 
-def patterns(key: ast.expr) -> Iterator[str]:
+def patterns(key: ast.expr, tree: ast.AST) -> Iterator[str]:
     if isinstance(key, ast.IfExp):
-        yield from patterns(key.body)
-        yield from patterns(key.orelse)
+        yield from patterns(key.body, tree)
+        yield from patterns(key.orelse, tree)
+    elif isinstance(key, ast.Name) and (given := values_of(key.id, tree)):
+        for value in given:
+            yield from patterns(value, tree)
     elif isinstance(key, ast.JoinedStr):
         parts = (
             re.escape(one.value) if isinstance(one, ast.Constant) else ".+" for one in key.values
@@ -82,6 +86,11 @@ def patterns(key: ast.expr) -> Iterator[str]:
     else:
         assert isinstance(key, ast.Constant), f"a key that only a run tells: {ast.unparse(key)}"
         yield re.escape(key.value)
+
+
+def values_of(variable: str, tree: ast.AST) -> list[ast.expr]:
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Assign))
+    return [one.value for one in found if variable in map(ast.unparse, one.targets)]
 
 
 def matching(pattern: str) -> set[str]:
@@ -95,6 +104,7 @@ def matching(pattern: str) -> set[str]:
         ("st.caption(say(f'a.{b}'))", [r"a\..+"]),
         ("say('a.b' if c else f'a.{d}.e')", [r"a\.b", r"a\..+\.e"]),
         ("partial(say, 'a.b')", [r"a\.b"]),
+        ("key = 'a.b' if c else 'a.d'\nsay(key)", [r"a\.b", r"a\.d"]),
         ("partial(tell, 'a.b')", []),
     ],
 )
@@ -104,7 +114,7 @@ def test_keys_are_found_wherever_they_are_said(source, expected):
 
 def test_a_key_that_only_a_run_tells_is_refused():
     with pytest.raises(AssertionError, match="only a run tells"):
-        list(keys_said("say(key)"))
+        list(keys_said("for key in keys: say(key)"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
@@ -146,10 +156,17 @@ AS_THEY_ARE = {
     *("Grad-CAM++", "Eigen-CAM", "Saliency", "Gradient x input", "Integrated Gradients"),
     *("SmoothGrad", "Guided backprop", "Guided Grad-CAM", "Occlusion", "RISE"),  # of methods
     *("Language · 语言", "English"),  # for those who cannot read what is around
-    *("Option", "Chosen"),  # names of types
+    *("Option", "Chosen", "Template"),  # names of types and modules
+    *("Conv", "Pool", "Add", "Concatenate", "Multiply", "Average", "Maximum", "Minimum"),
+    *("Subtract", "Dense", "Rescaling", "Normalization", "Resizing", "Dropout"),  # of layers
+    *("Gradient", "grid small"),  # of a family of methods, of styles
 }
 #: Icons, marks of HTML, styles, and commands of formulas.
-_MARKUP = re.compile(r":material/\w+:|<style>.*?</style>|<[^<>]*>|\\[a-z]+", re.DOTALL)
+_MARKUP = re.compile(
+    r":material/\w+:|<style>.*?</style>|<[^<>]*>|\\[a-z]+"
+    r"|(?:class|role)=\"\w+\"|aria-label=\"0\"|[a-z-]+: (?:0%|(?:rgb|repeat)\([^()]*\))|; color: 0",
+    re.DOTALL,
+)
 _BESIDE_SPACE = re.compile(r"[A-Za-z]{2,}[^\w\s]*\s|\s[^\w\s]*[A-Za-z]{2,}")
 _CAPITAL = re.compile(r"[A-Z][a-z]+\b")
 
@@ -240,6 +257,7 @@ def words(source: str) -> list[str]:
         "st.slider(say('a.b'), help='more')",
         "VIEWS = {'one': 'One picture'}",
         "title = f'{count} patterns'",
+        "facts = f'width: {width} pixels'",
         "lambda s: f'by {s}'",
         "['Samples', 'Upload']",
         "raise ValueError('Expected more.')",
