@@ -33,6 +33,7 @@ PAGES = [
 page = st.navigation(PAGES, position="top")
 
 st.html(FOLDER / "frame.css")
+language.declare()
 
 with st.spinner(say("dashboard.starting")):
     from pages.ui import runtime
@@ -41,7 +42,6 @@ with st.spinner(say("dashboard.starting")):
     from pages.ui import errors, links, selection
 
 links.go_on(PAGES)
-language.declare()
 
 with links.noted():
     with st.sidebar:

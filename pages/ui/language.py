@@ -17,10 +17,19 @@ _TEXTS = Path(__file__).parents[1] / "texts"
 #: The widget's key, and what the latest run spoke.
 _KEY, _SPOKEN = "language", "spoken_language"
 
-# Screen readers, spelling and hyphenation go by it; Streamlit's own page says English.
+# Screen readers, spelling and hyphenation go by it; Streamlit's own page says English. Words that
+# Streamlit itself puts into a page cannot be given to it: frame.css puts these in their place.
 _declare = st.components.v2.component(
     "vizlib_language",
-    js="export default function ({ data }) { document.documentElement.lang = data.code; }",
+    js="""
+export default function ({ data }) {
+  const root = document.documentElement;
+  root.lang = data.code;
+  for (const [name, text] of Object.entries(data.words)) {
+    root.style.setProperty("--" + name, JSON.stringify(text));
+  }
+}
+""",
 )
 
 
@@ -51,7 +60,10 @@ def follow() -> None:
 
 def declare() -> None:
     """Tell the browser which language the page is written in."""
-    _declare(key="declared_language", data={"code": current()})
+    limit = st.get_option("server.maxUploadSize")
+    words = {"upload": say("language.upload")}
+    words["file-limit"] = say("language.file_limit", megabytes=limit)
+    _declare(key="declared_language", data={"code": current(), "words": words})
 
 
 def choose() -> None:

@@ -57,6 +57,26 @@ def test_back_and_forward_lead_over_languages(come):
         assert "sample=parrot" in page.url
 
 
+def test_uploaders_speak_it_too(come):
+    """Streamlit has their words in English only; what is drawn instead comes from our texts."""
+    visitor = come("/?network=cats-vs-dogs&lang=zh")
+    visitor.page.get_by_role("radio", name="上传").click()
+    dropzone = visitor.page.get_by_test_id("stFileUploaderDropzone")
+    dropzone.wait_for()
+
+    def drawn(selector: str) -> str:
+        found = dropzone.locator(selector)
+        return found.evaluate("one => getComputedStyle(one, '::after').content")
+
+    assert drawn("button p") == '"上传"'
+    assert drawn("[data-testid=stFileUploaderDropzoneInstructions] span") == '"每个文件最大 600 MB"'
+    visible = dropzone.locator("p, span").evaluate_all(
+        "all => all.filter(one => /per file|^Upload$/.test(one.innerText))"
+        ".filter(one => getComputedStyle(one).fontSize !== '0px' && !one.children.length).length"
+    )
+    assert visible == 0
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_languages_stand_in_the_first_row_of_the_sidebar(come, width):
     visitor = come(viewport={"width": width, "height": 800})
