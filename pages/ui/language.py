@@ -77,7 +77,7 @@ def choose() -> None:
         icon=":material/translate:",
     )
     # Others who follow the link read it in their own language, unless somebody has chosen.
-    chosen = language != _browsers() or "lang" in st.query_params
+    chosen = language != _browsers() or st.query_params.get("lang") in LANGUAGES
     links.keep("lang", language if chosen else None, shown=language)
 
 
