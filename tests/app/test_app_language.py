@@ -63,15 +63,15 @@ def data_of_components(app: AppTest) -> list[str]:
     told_there = ("alt", "hint", "role", "photo_alt", "map_alt", "title")
     found = []
     for component in app.get("bidi_component"):
-        data = json.loads(component.proto.json)
+        data = json.loads(component.proto.json or "{}")
         found += [data[name] for name in told_there if data.get(name)]
         found += data["labels"] if isinstance(data.get("labels"), list) else []
     return found
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_speaks_chinese(dashboard, page):
-    app = dashboard(page, lang="zh")
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_speaks_chinese(dashboard, name):
+    app = dashboard(name, lang="zh")
     assert not app.error
     assert chinese(app.header[0].value)
     assert all(chinese(header.value) for header in app.subheader)
