@@ -69,9 +69,18 @@ def data_of_components(app: AppTest) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_speaks_chinese(dashboard, name):
-    app = dashboard(name, lang="zh")
+VIEWS = {
+    "filters": ("several", "channel", "layer", "class"),
+    "heatmaps": ("one", "compare", "parts", "layers", "evidence"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "view"), [(name, view) for name in PAGES for view in VIEWS.get(name, ("",))]
+)
+def test_a_page_speaks_chinese(dashboard, name, view):
+    app = dashboard(name, lang="zh", **({"view": view} if view else {}))
+    assert app.query_params.get("view", "") == view
     assert not app.error
     assert chinese(app.header[0].value)
     assert all(chinese(header.value) for header in app.subheader)
