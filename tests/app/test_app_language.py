@@ -9,6 +9,7 @@ import time
 import pytest
 from app_driver import PAGES, QUICK, sentences, upload_photo, visit
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Dataframe
 
 import vizlib
 
@@ -54,8 +55,13 @@ def told(app: AppTest) -> list[str]:
     for widget in (widget for kind in widgets for widget in app.get(kind)):
         texts += [widget.proto.label, widget.proto.help]
     texts += [expander.label for expander in app.expander]
-    texts += [str(name) for table in app.dataframe for name in table.value.columns]
+    texts += [heading for table in app.dataframe for heading in headings(table)]
     return [text for text in texts if text]
+
+
+def headings(table: Dataframe) -> list[str]:
+    configured = json.loads(table.proto.columns or "{}")
+    return [configured.get(name, {}).get("label", name) for name in map(str, table.value.columns)]
 
 
 def data_of_components(app: AppTest) -> list[str]:
@@ -86,6 +92,7 @@ def test_a_page_speaks_chinese(dashboard, name, view):
     assert all(chinese(header.value) for header in app.subheader)
     labels = [widget.label for widget in (*app.selectbox, *app.number_input, *app.toggle)]
     assert all(chinese(label) for label in labels)
+    assert all(chinese(heading) for table in app.dataframe for heading in headings(table))
     assert [run for text in told(app) + data_of_components(app) for run in english(text)] == []
 
 
