@@ -6,8 +6,9 @@ import json
 import re
 import time
 
+import nets
 import pytest
-from app_driver import PAGES, QUICK, sentences, upload_photo, visit
+from app_driver import PAGES, QUICK, saved, sentences, upload_model, upload_photo, visit
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
 
@@ -94,6 +95,15 @@ def test_a_page_speaks_chinese(dashboard, name, view):
     assert all(chinese(label) for label in labels)
     assert all(chinese(heading) for table in app.dataframe for heading in headings(table))
     assert [run for text in told(app) + data_of_components(app) for run in english(text)] == []
+
+
+@pytest.mark.parametrize("preprocess", ["automatic", "unit", "caffe"])
+def test_a_model_of_the_visitors_is_judged_in_chinese(dashboard, tmp_path, preprocess):
+    content = saved(nets.functional(), tmp_path)
+    app = upload_model(dashboard(lang="zh"), content, preprocess=preprocess)
+    assert not app.error
+    assert [run for text in told(app) for run in english(text)] == []
+    assert chinese(sentences(app))
 
 
 def test_options_of_the_sidebar_are_chinese_and_its_values_are_not(dashboard):
