@@ -33,6 +33,7 @@ PAGES = [
 page = st.navigation(PAGES, position="top")
 
 st.html(FOLDER / "frame.css")
+language.declare()
 
 with st.spinner(say("dashboard.starting")):
     from pages.ui import runtime

@@ -8,6 +8,7 @@ import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, links, scripts, selection
+from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
 FEWEST_COLUMNS = 16
@@ -24,11 +25,7 @@ class Look:
 
 def show() -> None:
     chosen = selection.current()
-    controls.heading(
-        "What does a layer see?",
-        "Every channel of a layer as a map of where it fires. Each is scaled by its own maximum "
-        "unless you choose otherwise: a bright tile need not be a strong one.",
-    )
+    controls.heading(say("activations.title"), say("activations.explanation"))
     layer, look = choose(chosen)
     maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
     show_facts(maps)
@@ -46,21 +43,22 @@ def choose(chosen: selection.Selection) -> tuple[vizlib.LayerInfo, Look]:
 
 def choose_look() -> Look:
     order = st.selectbox(
-        "Order",
+        say("activations.order"),
         ["index", "strength"],
+        format_func=lambda order: say(f"activations.order_by.{order}"),
         key="order",
         persist_state="session",
         width=130,
-        help="Strength: mean of the absolute activation, strongest first.",
+        help=say("activations.help_order"),
     )
     scaling = st.selectbox(
-        "Brightness",
+        say("activations.brightness"),
         ["channel", "layer"],
         key="scaling",
         persist_state="session",
-        format_func=lambda s: f"by {s}",
+        format_func=lambda whose: say(f"activations.brightness_by.{whose}"),
         width=140,
-        help="What the last colour stands for: the channel's own maximum, or the layer's.",
+        help=say("activations.help_brightness"),
     )
     colormap = controls.choose_colormap(key="activation_colours", width=130)
     return Look(order == "strength", scaling, colormap)
@@ -70,15 +68,15 @@ def show_facts(maps: np.ndarray) -> None:
     dead = vizlib.dead_channels(maps)
     height, width, channels = maps.shape
     facts = [
-        f"**{channels}** channels of {width} x {height}",
-        f"values {maps.min():.3g} to {maps.max():.3g}",
-        f"**{len(dead)}** dead (zero everywhere for this photo)",
+        say("activations.fact.channels", channels=channels, width=width, height=height),
+        say("activations.fact.values", low=maps.min(), high=maps.max()),
+        say("activations.fact.dead", count=len(dead)),
     ]
     st.markdown(" · ".join(facts))
     if (height, width) == (1, 1):
-        st.caption("The maps of this layer are 1 x 1: each channel is a single number.")
+        st.caption(say("activations.single_numbers"))
     if maps.min() < 0:
-        st.caption("Zero is the middle of the colours here; below it lies what is negative.")
+        st.caption(say("activations.signed"))
 
 
 def channel_key(layer: vizlib.LayerInfo) -> str:
@@ -106,10 +104,10 @@ def show_grid(
         key="activations",
         selected=int(np.flatnonzero(ranked == picked)[0]),
         on_pick=pick,
-        alt=f"{channels} activation maps of {layer.name} for {chosen.photo.title}",
+        alt=say("activations.grid", channels=channels, layer=layer.name, photo=chosen.photo.title),
         max_width=max(900, columns_for(channels) * (width + 1)),
     )
-    name = controls.file_stem(chosen.convnet.name, layer.name, chosen.photo.title)
+    name = controls.file_stem(chosen.convnet.name, layer.name, chosen.photo.name)
     with st.container(horizontal=True):
         controls.download_png(png, name, key="activations_png")
         controls.download_npz({"maps": maps}, name, key="activations_npz")
@@ -140,36 +138,46 @@ def tiles_of(maps: np.ndarray, ranked: np.ndarray, png: bytes) -> Tiles:
         height=height,
         width=width,
         gap=1,
-        labels=[f"channel {c} · mean {means[c]:.3g} · maximum {peaks[c]:.3g}" for c in ranked],
+        labels=[say("activations.tile", channel=c, mean=means[c], peak=peaks[c]) for c in ranked],
     )
 
 
 def show_channel(
     chosen: selection.Selection, layer: vizlib.LayerInfo, maps: np.ndarray, look: Look
 ) -> None:
-    st.subheader("One channel, large", anchor=False)
+    st.subheader(say("activations.large"), anchor=False)
     channel = choose_channel(layer)
     values = maps[..., channel]
     largest = float(np.abs(maps if look.scaling == "layer" else values).max())
     signed = bool(maps.min() < 0)
-    show_pictures(chosen, f"channel {channel} of {layer.name}", values, largest, signed, look)
+    show_pictures(chosen, layer.name, channel, values, largest, signed, look)
     left, right = st.columns([1, 2])
     with left:
         low = -largest if signed else 0.0
-        controls.colour_bar(look.colormap, low=low, high=largest, unit="activation")
+        controls.colour_bar(look.colormap, low=low, high=largest, unit=say("activations.unit"))
     right.caption(
-        f"Minimum {values.min():.4g}, mean {values.mean():.4g}, maximum {values.max():.4g}, "
-        f"above zero in {np.mean(values > 0):.0%} of places."
+        say(
+            "activations.facts",
+            low=values.min(),
+            mean=values.mean(),
+            high=values.max(),
+            share=np.mean(values > 0),
+        )
     )
 
 
 def choose_channel(layer: vizlib.LayerInfo) -> int:
     key, last = channel_key(layer), layer.channels - 1
     if last == 0:
-        st.caption("This layer has one channel.")
+        st.caption(say("activations.one_channel"))
         return 0
     channel = st.number_input(
-        "Channel", 0, last, key=key, width=200, help="Or click a tile in the grid above."
+        say("activations.channel"),
+        0,
+        last,
+        key=key,
+        width=200,
+        help=say("activations.help_channel"),
     )
     links.keep("channel", channel)
     return channel
@@ -177,7 +185,8 @@ def choose_channel(layer: vizlib.LayerInfo) -> int:
 
 def show_pictures(
     chosen: selection.Selection,
-    title: str,
+    layer: str,
+    channel: int,
     values: np.ndarray,
     largest: float,
     signed: bool,
@@ -188,12 +197,13 @@ def show_pictures(
     photo, options = chosen.picture, {"colormap": look.colormap, "limit": largest or None}
     coloured = vizlib.render.colorize(position, size=photo.shape[:2], **options)
     blended = vizlib.render.overlay(photo, position, alpha=0.6, **options)
-    name = chosen.photo.title
+    what = {"channel": channel, "layer": layer}
+    names = what | {"photo": chosen.photo.title}
     controls.side_by_side(
         [
-            (photo, "The photo", f"Photo: {name}"),
-            (coloured, title.capitalize(), f"Map of {title} for {name}"),
-            (blended, "Laid over the photo", f"Map of {title} laid over {name}"),
+            (photo, say("activations.photo"), say("activations.alt_photo", **names)),
+            (coloured, say("activations.map", **what), say("activations.alt_map", **names)),
+            (blended, say("activations.over"), say("activations.alt_over", **names)),
         ]
     )
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from pages.ui.language import say
+
 _HTML = """
 <div class="root">
   <div class="stage">
@@ -15,9 +17,9 @@ _HTML = """
     <div class="edge"><span></span></div>
   </div>
   <div class="controls">
-    <div><label for="opacity">Opacity of the map</label><output for="opacity"></output>
+    <div><label for="opacity"></label><output for="opacity"></output>
       <input id="opacity" type="range" min="0" max="100" step="5"></div>
-    <div><label for="edge">Photo alone, from the left</label><output for="edge"></output>
+    <div><label for="edge"></label><output for="edge"></output>
       <input id="edge" type="range" min="0" max="100" step="1" value="0"></div>
   </div>
 </div>
@@ -89,6 +91,9 @@ export default function ({ data, parentElement, setStateValue }) {
     blend();
   };
   show();
+  for (const [name, text] of Object.entries(data.labels)) {
+    find(`label[for=${name}]`).textContent = text;
+  }
   photo.alt = data.photo_alt;
   canvas.ariaLabel = data.map_alt;
   stage.style.aspectRatio = data.ratio;
@@ -150,6 +155,7 @@ def lay_over(
         data={
             "photo": base64.b64encode(photo).decode(),
             "map": coloured and base64.b64encode(coloured).decode(),
+            "labels": {"opacity": say("blend.opacity"), "edge": say("blend.edge")},
             "photo_alt": alts[0],
             "map_alt": alts[1],
             "ratio": f"{size[1]} / {size[0]}",

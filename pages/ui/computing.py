@@ -4,13 +4,14 @@ Arguments that start with an underscore are not part of the key; what they hold 
 keys before them. Results are shared, so nobody writes into them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
 
 import vizlib
 from pages.ui import layer_map, photos
+from pages.ui.language import say
 from pages.ui.selection import Selection
 from pages.ui.tiles import Tiles
 
@@ -21,12 +22,13 @@ def scores(network_key: str, image_key: str, _selected: Selection) -> np.ndarray
     return _selected.convnet.predict(_selected.image)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Reading the photo in every way …")
+@st.cache_resource(max_entries=32, show_spinner=False)
 def preprocessing(
     network_key: str, image_key: str, _selected: Selection
 ) -> vizlib.PreprocessingReport:
     """Which preprocessing suits the network, and what it says under each."""
-    return vizlib.inspect_preprocessing(_selected.convnet, _selected.image)
+    with st.spinner(say("computing.reading")):
+        return vizlib.inspect_preprocessing(_selected.convnet, _selected.image)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -35,28 +37,31 @@ def logits(network_key: str, image_key: str, _selected: Selection) -> np.ndarray
     return _selected.convnet.scores(_selected.image)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Running the network …")
+@st.cache_resource(max_entries=16, show_spinner=False)
 def maps(network_key: str, image_key: str, layer: str, _selected: Selection) -> np.ndarray:
     """Maps of one layer."""
-    return vizlib.activations(_selected.convnet, _selected.image, [layer])[layer]
+    with st.spinner(say("computing.running")):
+        return vizlib.activations(_selected.convnet, _selected.image, [layer])[layer]
 
 
-@st.cache_resource(max_entries=16, show_spinner="Following the network's connections …")
+@st.cache_resource(max_entries=16, show_spinner=False)
 def drawing(
     network_key: str, folded: bool, _selected: Selection
 ) -> tuple[vizlib.LayerGraph, vizlib.GraphLayout]:
     """Which layers feed which, and where each is drawn."""
-    graph = _selected.convnet.graph
-    graph = graph.folded() if folded else graph
-    return graph, vizlib.graph_layout(graph)
+    with st.spinner(say("computing.following")):
+        graph = _selected.convnet.graph
+        graph = graph.folded() if folded else graph
+        return graph, vizlib.graph_layout(graph)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Running the network …")
+@st.cache_resource(max_entries=8, show_spinner=False)
 def strongest(
     network_key: str, image_key: str, _selected: Selection
 ) -> dict[str, vizlib.StrongestChannel]:
     """The strongest channel of every layer with maps."""
-    return vizlib.strongest_channels(_selected.convnet, _selected.image)
+    with st.spinner(say("computing.running")):
+        return vizlib.strongest_channels(_selected.convnet, _selected.image)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -129,14 +134,15 @@ def atlas_of(order: Order, _selected: Selection) -> vizlib.FilterAtlas:
     )
 
 
-@st.cache_resource(max_entries=4, show_spinner="Running the network …")
+@st.cache_resource(max_entries=4, show_spinner=False)
 def at_work(
     network_key: str, image_key: str, layer: str, _selected: Selection
 ) -> vizlib.Convolution | vizlib.Pooling:
     """A convolution or a pooling layer on the photo, each number of which can be taken apart."""
-    pools = layer in {one.name for one in vizlib.pooling_layers(_selected.convnet)}
-    run = vizlib.pooling if pools else vizlib.convolution
-    return run(_selected.convnet, _selected.image, layer)
+    with st.spinner(say("computing.running")):
+        pools = layer in {one.name for one in vizlib.pooling_layers(_selected.convnet)}
+        run = vizlib.pooling if pools else vizlib.convolution
+        return run(_selected.convnet, _selected.image, layer)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -146,26 +152,43 @@ def followers(network_key: str, layer: str, _selected: Selection) -> tuple[vizli
 
 
 def _photos(selected: Selection) -> dict[str, photos.Photo]:
-    """The visitor's photo and the samples, by title."""
+    """The visitor's photo and the samples, by key: titles are of one language only."""
     samples = [opened() for opened in photos.samples().values()]
-    return {photo.title: photo for photo in [selected.photo, *samples]}
+    return {photo.key: photo for photo in [selected.photo, *samples]}
 
 
-@st.cache_resource(max_entries=32, show_spinner="Showing the network all photos …")
-def peaks(network_key: str, image_key: str, layer: str, _selected: Selection) -> vizlib.LayerPeaks:
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _peaks(network_key: str, image_key: str, layer: str, _selected: Selection) -> vizlib.LayerPeaks:
+    with st.spinner(say("computing.showing")):
+        shown = _photos(_selected)
+        images = ((key, photo.image) for key, photo in shown.items())
+        return vizlib.layer_peaks(_selected.convnet, layer, images)
+
+
+def peaks(network_key: str, image_key: str, layer: str, selected: Selection) -> vizlib.LayerPeaks:
     """Where each channel of a layer is largest on the visitor's photo and the samples."""
-    shown = _photos(_selected)
-    images = ((title, photo.image) for title, photo in shown.items())
-    return vizlib.layer_peaks(_selected.convnet, layer, images)
+    found = _peaks(network_key, image_key, layer, selected)
+    return replace(found, names=tuple(_title(key, selected) for key in found.names))
+
+
+def _title(key: str, selected: Selection) -> str:
+    return selected.photo.title if key == selected.photo.key else photos.title(key)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def patches(
+def _patches(
     network_key: str, image_key: str, layer: str, channel: int, _selected: Selection
 ) -> tuple[vizlib.Patch, ...]:
+    found, shown = _peaks(network_key, image_key, layer, _selected), _photos(_selected)
+    return vizlib.peak_patches(_selected.convnet, found, channel, lambda key: shown[key].image)
+
+
+def patches(
+    network_key: str, image_key: str, layer: str, channel: int, selected: Selection
+) -> tuple[vizlib.Patch, ...]:
     """What drives a channel most in the visitor's photo and the samples, strongest first."""
-    found, shown = peaks(network_key, image_key, layer, _selected), _photos(_selected)
-    return vizlib.peak_patches(_selected.convnet, found, channel, lambda title: shown[title].image)
+    found = _patches(network_key, image_key, layer, channel, selected)
+    return tuple(replace(patch, name=_title(patch.name, selected)) for patch in found)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -182,17 +205,18 @@ def classes_fed(
     return vizlib.classes_fed(_selected.convnet, layer, channel)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Running the network …")
+@st.cache_resource(max_entries=8, show_spinner=False)
 def contributions(
     network_key: str, image_key: str, layer: str, class_index: int, _selected: Selection
 ) -> vizlib.Contributions:
     """What each channel of a layer adds to a class score."""
-    return vizlib.channel_contributions(
-        _selected.convnet, _selected.image, class_index=class_index, layer=layer
-    )
+    with st.spinner(say("computing.running")):
+        return vizlib.channel_contributions(
+            _selected.convnet, _selected.image, class_index=class_index, layer=layer
+        )
 
 
-@st.cache_resource(max_entries=64, show_spinner="Running the network …")
+@st.cache_resource(max_entries=64, show_spinner=False)
 def heatmap(
     network_key: str,
     image_key: str,
@@ -202,5 +226,8 @@ def heatmap(
     _selected: Selection,
 ) -> vizlib.Heatmap:
     """Heatmap of one class; ``layer`` is empty for methods that look at pixels."""
-    explain = vizlib.HEATMAP_METHODS[method]
-    return explain(_selected.convnet, _selected.image, class_index=class_index, layer=layer or None)
+    with st.spinner(say("computing.running")):
+        explain = vizlib.HEATMAP_METHODS[method]
+        return explain(
+            _selected.convnet, _selected.image, class_index=class_index, layer=layer or None
+        )

@@ -10,6 +10,8 @@ import streamlit as st
 
 import vizlib
 from pages.ui import links
+from pages.ui.language import say
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 
 COLORMAPS = vizlib.render.SEQUENTIAL
@@ -35,13 +37,13 @@ def choose_layer(
     # The key holds the network, so that another network starts at its own default.
     links.follow("layer", by_name, key=f"{key}_layer:{convnet.name}")
     name = st.selectbox(
-        "Layer, in the order they run",
+        say("controls.layer"),
         list(by_name),
         index=list(by_name).index(default),
         format_func=lambda name: layer_title(by_name[name]),
         key=f"{key}_layer:{convnet.name}",
         persist_state="session",
-        help="Type to search. Height x width x channels of the maps are given behind the name.",
+        help=say("controls.help_layer"),
     )
     links.keep("layer", name)
     return by_name[name]
@@ -55,8 +57,8 @@ def layer_title(layer: vizlib.LayerInfo) -> str:
 def input_channels(convnet: vizlib.ConvNet) -> list[str]:
     """Names of the channels that a network receives, in their order."""
     if convnet.input_channels != 3:
-        return ["grey"]
-    names = ["red", "green", "blue"]
+        return [say("controls.channel.grey")]
+    names = [say(f"controls.channel.{name}") for name in ("red", "green", "blue")]
     return names[::-1] if convnet.preprocessing.reverse else names
 
 
@@ -74,14 +76,13 @@ def choose_colormap(
     """Let a colour map be picked in which zero is the first colour."""
     links.follow("colours", COLORMAPS, key=key)
     colormap = st.selectbox(
-        "Colours",
+        say("controls.colours"),
         COLORMAPS,
         index=COLORMAPS.index(default),
         key=key,
         persist_state="session",
         width=width,
-        help="viridis, inferno, magma and cividis grow evenly in brightness, so that equal steps "
-        "look equal; jet is the book's.",
+        help=say("controls.help_colours"),
     )
     links.keep("colours", colormap)
     return colormap
@@ -91,11 +92,11 @@ def choose_signed_colormap(*, key: str) -> str:
     """Let a colour map be picked in which zero is the middle."""
     links.follow("colours", vizlib.render.DIVERGING, key=key)
     colormap = st.selectbox(
-        "Colours",
+        say("controls.colours"),
         vizlib.render.DIVERGING,
         key=key,
         persist_state="session",
-        help="Zero is the pale middle; the first colour is against, the last one for.",
+        help=say("controls.help_signed_colours"),
     )
     links.keep("colours", colormap)
     return colormap
@@ -110,29 +111,30 @@ def side_by_side(pictures: list[tuple[np.ndarray, str, str]]) -> None:
 def show_ascent(trace: np.ndarray, diagnosis: str | None, title: str) -> None:
     """Draw how an objective ``(steps,)`` rose, and say so where it did not."""
     if diagnosis:
-        st.warning(diagnosis, icon=":material/warning:")
-    title = as_written(title)
-    st.caption(f"{title}: {trace[0]:.4g} at the start, {trace[-1]:.4g} after {len(trace)} steps.")
+        st.warning(retold(diagnosis), icon=":material/warning:")
+    title, steps = as_written(title), len(trace)
+    st.caption(say("controls.ascent", title=title, first=trace[0], last=trace[-1], steps=steps))
+    step, objective = say("controls.step"), say("controls.objective")
     st.line_chart(
-        {"step": range(1, len(trace) + 1), "objective": trace},
-        x="step",
-        y="objective",
+        {step: range(1, steps + 1), objective: trace},
+        x=step,
+        y=objective,
         height=220,
-        alt=f"{title} over {len(trace)} steps",
+        alt=say("controls.ascent_chart", title=title, steps=steps),
     )
 
 
 def show_channel_ascent(trace: np.ndarray, diagnosis: str | None, channel: int) -> None:
     """Draw how the mean of a channel rose."""
-    show_ascent(trace, diagnosis, f"Mean of channel {channel}")
+    show_ascent(trace, diagnosis, say("controls.channel_mean", channel=channel))
     if trace.min() < 0:
-        st.caption("Below zero: before the activation, which was silent.")
+        st.caption(say("controls.below_zero"))
 
 
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:
     """Show which colour stands for which value."""
     picture = vizlib.render.palette(colormap)[None].repeat(10, axis=0)
-    alt = f"Colours of {colormap} from {low:.3g} to {high:.3g}, {unit}"
+    alt = say("controls.colour_bar", colormap=colormap, low=low, high=high, unit=unit)
     st.image(picture, width="stretch", output_format="PNG", alt=alt)
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         for value in (low, (low + high) / 2, high):
@@ -150,7 +152,7 @@ def download_png(pixels: bytes, name: str, *, key: str) -> None:
         key=key,
         icon=":material/download:",
         on_click="ignore",
-        help="The picture, pixel by pixel",
+        help=say("controls.help_png"),
     )
 
 
@@ -170,27 +172,27 @@ def download_npz(arrays: dict[str, np.ndarray], name: str, *, key: str) -> None:
         key=key,
         icon=":material/data_array:",
         on_click="ignore",
-        help="The raw numbers, for numpy.load",
+        help=say("controls.help_npz"),
     )
 
 
 def download_report(html: Callable[[], str], name: str, *, key: str) -> None:
     """Offer a page of HTML with all that belongs to a picture; it is written when asked for."""
     st.download_button(
-        "Report",
+        say("controls.report"),
         lambda: html().encode(),
         f"{name}.html",
         "text/html",
         key=key,
         icon=":material/description:",
         on_click="ignore",
-        help="One HTML file with the pictures, the tests, and all that they rest on",
+        help=say("controls.help_report"),
     )
 
 
 def copy_as_python(script: str) -> None:
     """Offer the script that makes what the page shows."""
-    with st.expander("Copy as Python", icon=":material/code:"):
+    with st.expander(say("controls.python"), icon=":material/code:"):
         st.code(script, language="python", wrap_lines=True)
 
 

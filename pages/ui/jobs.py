@@ -6,12 +6,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 import vizlib
 from pages.ui import errors, links
+from pages.ui.language import say
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 
 Progress = Callable[[int, int], None]
@@ -32,7 +35,8 @@ class Job:
         self.done = 0
         self.total = 0
         self.started: float | None = None
-        self.error: str | None = None
+        #: Tells what went wrong in the language of whoever asks: the worker knows no visitor.
+        self.error: Callable[[], str] | None = None
         self._cancelled = threading.Event()
         self._ended = threading.Event()
 
@@ -106,9 +110,9 @@ class JobQueue:
         except Cancelled:
             pass
         except vizlib.VizlibError as error:
-            job.error = str(error)
+            job.error = partial(retold, str(error))
         except MemoryError:
-            job.error = "There was not enough memory. Choose smaller or fewer pictures."
+            job.error = partial(say, "jobs.no_memory")
         # The worker serves every visitor: nothing may end it, and the visitor must be told.
         except Exception as error:
             logging.getLogger(__name__).exception(job.title)
@@ -161,6 +165,9 @@ def result(slot: str, job: Job, compute: Callable[[Progress], Any]) -> Any | Non
     if found is not None:
         return found
     latest = _own_jobs().get(slot)
+    if asked(slot, job.key):
+        # The visitor may read another language by now.
+        latest.title = job.title
     stopped = asked(slot, job.key) and bool(latest.cancelled or latest.error)
     if not stopped:
         start(slot, job, compute)
@@ -168,7 +175,7 @@ def result(slot: str, job: Job, compute: Callable[[Progress], Any]) -> Any | Non
     if (
         stopped
         and latest.finished
-        and st.button("Try again", key=f"{slot}_again", icon=":material/refresh:")
+        and st.button(say("jobs.again"), key=f"{slot}_again", icon=":material/refresh:")
     ):
         start(slot, job, compute)
         st.rerun()
@@ -211,9 +218,9 @@ def show(slot: str) -> None:
     if not job.finished:
         _running(slot)
     elif job.error:
-        st.error(as_written(job.error), icon=":material/error:")
+        st.error(as_written(job.error()), icon=":material/error:")
     elif job.cancelled:
-        st.info("Cancelled. Nothing that was made before is lost.", icon=":material/cancel:")
+        st.info(say("jobs.cancelled"), icon=":material/cancel:")
 
 
 @st.fragment(run_every=0.5)
@@ -224,17 +231,17 @@ def _running(slot: str) -> None:
         st.rerun()
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.progress(job.done / job.total if job.total else 0.0, text=_status(job))
-        if st.button("Cancel", key=f"{slot}_cancel", icon=":material/cancel:"):
+        if st.button(say("jobs.cancel"), key=f"{slot}_cancel", icon=":material/cancel:"):
             job.cancel()
 
 
 def _status(job: Job) -> str:
     if job.cancelled:
-        return f"{job.title}: stopping …"
+        return say("jobs.stopping", title=job.title)
     ahead = queue().ahead_of(job)
     if ahead:
-        return f"{job.title}: waiting, {ahead} before it in the queue"
+        return say("jobs.waiting", title=job.title, ahead=ahead)
     left = job.seconds_left
     if left is None:
-        return f"{job.title}: preparing the network …"
-    return f"{job.title}: step {job.done} of {job.total}, about {left:.0f} s left"
+        return say("jobs.preparing", title=job.title)
+    return say("jobs.at_work", title=job.title, done=job.done, total=job.total, left=left)

@@ -8,12 +8,29 @@ from functools import cache
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui import links
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _TEXTS = Path(__file__).parents[1] / "texts"
-_KEY = "language"
+#: The widget's key, and what the latest run spoke.
+_KEY, _SPOKEN = "language", "spoken_language"
+
+# Screen readers, spelling and hyphenation go by it; Streamlit's own page says English. Words that
+# Streamlit itself puts into a page cannot be given to it: frame.css puts these in their place.
+_declare = st.components.v2.component(
+    "vizlib_language",
+    js="""
+export default function ({ data }) {
+  const root = document.documentElement;
+  root.lang = data.code;
+  for (const [name, text] of Object.entries(data.words)) {
+    root.style.setProperty("--" + name, JSON.stringify(text));
+  }
+}
+""",
+)
 
 
 def say(key: str, **values: object) -> str:
@@ -26,22 +43,52 @@ def say(key: str, **values: object) -> str:
 
 def current() -> str:
     """Which language the visitor reads: the chosen one, or else the browser's."""
+    # Background threads have no visitor.
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return "en"
     return st.session_state.get(_KEY) or _browsers()
 
 
 def follow() -> None:
     """Take the language from the address; before anything is drawn."""
     links.follow("lang", LANGUAGES, key=_KEY)
-    st.session_state.setdefault(_KEY, _browsers())
+    language = st.session_state.setdefault(_KEY, _browsers())
+    if st.session_state.setdefault(_SPOKEN, language) != language:
+        st.session_state[_SPOKEN] = language
+        _keep_choices()
+
+
+def declare() -> None:
+    """Tell the browser which language the page is written in."""
+    limit = st.get_option("server.maxUploadSize")
+    words = {"upload": say("language.upload")}
+    words["file-limit"] = say("language.file_limit", megabytes=limit)
+    _declare(key="declared_language", data={"code": current(), "words": words})
 
 
 def choose() -> None:
     """Draw the control."""
     language = st.selectbox(
-        "Language · 语言", LANGUAGES, format_func=LANGUAGES.get, key=_KEY, width=160
+        "Language · 语言",
+        LANGUAGES,
+        format_func=LANGUAGES.get,
+        key=_KEY,
+        label_visibility="collapsed",
+        icon=":material/translate:",
     )
     # Others who follow the link read it in their own language, unless somebody has chosen.
-    links.keep("lang", None if language == _browsers() else language)
+    chosen = language != _browsers() or st.query_params.get("lang") in LANGUAGES
+    links.keep("lang", language if chosen else None, shown=language)
+
+
+def _keep_choices() -> None:
+    """Give every widget its value again.
+
+    The browser names what is chosen by the words it shows, which are others from now on.
+    """
+    for key, value in st.session_state.items():
+        if isinstance(value, str | int | list) and not isinstance(value, bool):
+            st.session_state[key] = value
 
 
 def _browsers() -> str:

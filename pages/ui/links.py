@@ -117,12 +117,15 @@ def beside(**query: object) -> dict[str, str]:
     return _wanted() | {name: str(value) for name, value in query.items()}
 
 
-def keep(name: str, value: object | None) -> None:
-    """Note a choice for the address, so that it can be sent to others and survives a reload."""
+def keep(name: str, value: object | None, *, shown: object | None = None) -> None:
+    """Note a choice for the address, so that it can be sent to others and survives a reload.
+
+    ``shown`` is what the widget has where the address shall say nothing of it.
+    """
     if _NOTED in st.session_state:
         st.session_state[_NOTED][name] = None if value is None else str(value)
     key = st.session_state.get(_KEYS, {}).get(name, name)
-    st.session_state.setdefault(_SHOWN, {})[key] = str(value)
+    st.session_state.setdefault(_SHOWN, {})[key] = str(value if shown is None else shown)
 
 
 def _chosen_just_now(key: str) -> bool:

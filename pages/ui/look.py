@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 import vizlib
 from pages.ui import controls, links
 from pages.ui.explanations import IN_LOGITS
+from pages.ui.language import say
 
 ALPHA = 0.5
 #: Percent of the pixels whose values the colours tell apart.
@@ -63,7 +64,7 @@ class Look:
 
 def unit(method: str) -> str:
     """Unit of a method's values."""
-    return "logit units" if method in IN_LOGITS else "no unit"
+    return say("look.unit.logits" if method in IN_LOGITS else "look.unit.none")
 
 
 def choose() -> Look:
@@ -71,14 +72,14 @@ def choose() -> Look:
     left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
     signed, colormap = choose_colours(left, right)
     alpha = middle.slider(
-        "Opacity",
+        say("look.opacity"),
         0.0,
         1.0,
         ALPHA,
         0.05,
         key="alpha",
         persist_state="session",
-        help="0 shows the photo alone, 1 the map alone.",
+        help=say("look.help_opacity"),
     )
     return Look(signed, alpha, colormap)
 
@@ -93,10 +94,10 @@ def choose_colours(left: DeltaGenerator, right: DeltaGenerator) -> tuple[bool, s
     """Draw the controls of signs and colours."""
     links.follow("signed", (True, False), key="signed")
     signed = left.toggle(
-        "Evidence against, too",
+        say("look.signed"),
         key="signed",
         persist_state="session",
-        help="Show what speaks against the class in colours of its own.",
+        help=say("look.help_signed"),
     )
     links.keep("signed", signed)
     with right:

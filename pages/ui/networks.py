@@ -9,6 +9,8 @@ import streamlit as st
 
 import vizlib
 from pages.ui import links
+from pages.ui.language import say
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 
 OWN = "own"
@@ -38,11 +40,11 @@ def choose() -> Network | None:
     names = vizlib.available_convnets()
     links.follow("network", names)
     name = st.selectbox(
-        "Network",
+        say("networks.network"),
         [*names, OWN],
         format_func=title,
         key="network",
-        help="Bundled networks open at once. Others fetch their weights first, if you say so.",
+        help=say("networks.help_network"),
     )
     links.keep("network", name if name in names else None)
     if name == OWN:
@@ -60,28 +62,32 @@ def at_hand() -> list[str]:
 def named(name: str) -> Network:
     """Load a network of the zoo."""
     known = vizlib.ZOO[name]
-    with st.spinner(f"Loading {known.title} …"):
-        return Network(name, known.title, _zoo_network(name), name)
+    called = retold(known.title)
+    with st.spinner(say("networks.loading", title=called)):
+        return Network(name, called, _zoo_network(name), name)
 
 
 def title(name: str) -> str:
     """What menus call a network."""
     if name == OWN:
-        return "Your own model …"
+        return say("networks.own")
     known = vizlib.ZOO[name]
-    return f"{known.title} ({known.origin})"
+    origin = say(f"networks.origin.{known.origin}")
+    return say("networks.named", title=retold(known.title), origin=origin)
 
 
 def _fetched(name: str) -> bool:
     """Fetch weights when the visitor asks for it; returns whether they are here now."""
     known = vizlib.ZOO[name]
-    st.info(f"The weights of {known.title} are not on this computer: {known.megabytes} MB.")
-    if not st.button(f"Download {known.megabytes} MB", icon=":material/download:", type="primary"):
+    size = known.megabytes
+    st.info(say("networks.not_here", title=retold(known.title), megabytes=size))
+    download = say("networks.download", megabytes=size)
+    if not st.button(download, key="download", icon=":material/download:", type="primary"):
         return False
-    bar = st.progress(0.0, text="Connecting … (any other click stops it)")
+    bar = st.progress(0.0, text=say("networks.connecting"))
 
     def progress(done: int, total: int) -> None:
-        bar.progress(done / total, text=f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+        bar.progress(done / total, text=say("networks.fetched", done=done / 1e6, total=total / 1e6))
 
     try:
         known.fetch(progress)
@@ -96,27 +102,23 @@ def _zoo_network(name: str) -> vizlib.ConvNet:
 
 
 def _own_network() -> Network | None:
-    upload = st.file_uploader("Model file", type=["keras", "h5", "hdf5"], key="model_file")
+    upload = st.file_uploader(say("networks.file"), type=["keras", "h5", "hdf5"], key="model_file")
     architecture, classes = _architecture()
     preprocess = st.selectbox(
-        "Preprocessing",
+        say("networks.preprocessing"),
         [AUTOMATIC, *vizlib.PREPROCESSINGS],
         format_func=_preprocessing_title,
         key="preprocess",
-        help="What your training code did to the pixels, if the network itself does not tell. "
-        "The network page shows what speaks for which.",
+        help=say("networks.help_preprocessing"),
     )
     labels = _class_names()
     if upload is None:
-        walls = ", ".join(vizlib.confinement_layers())
-        st.caption(
-            "Whole models saved with `model.save`, by Keras 2 or 3, or weights alone. Nothing in a "
-            f"file is run; it is read behind these walls: {walls}."
-        )
+        walls = say("networks.comma").join(retold(wall) for wall in vizlib.confinement_layers())
+        st.caption(say("networks.about_files", walls=walls))
         return None
     content = upload.getvalue()
     key = f"{hashlib.sha256(content).hexdigest()}:{architecture}:{classes}"
-    with st.spinner(f"Opening {as_written(upload.name, longest=60)} …"):
+    with st.spinner(say("networks.opening", title=as_written(upload.name, longest=60))):
         opened = _opened(upload.file_id, key, architecture, classes, content)
         if isinstance(opened, vizlib.VizlibError):
             raise opened
@@ -136,26 +138,33 @@ def _options(
 
 def _architecture() -> tuple[str | bytes | None, int | None]:
     """Let the visitor say what weights alone do not: whose they are, and of how many classes."""
-    with st.expander("Only weights, no architecture?"):
+    with st.expander(say("networks.weights_alone")):
         name = st.selectbox(
-            "Whose weights",
+            say("networks.whose"),
             [WHOLE, *vizlib.available_architectures(), JSON],
-            format_func=lambda name: {WHOLE: "a whole model", JSON: "a .json file …"}.get(
-                name, name
-            ),
+            format_func=_architecture_title,
             key="architecture",
-            help="For files made by `model.save_weights`: the network of keras.applications that "
-            "they belong to, or the architecture that `model.to_json()` gave.",
+            help=say("networks.help_whose"),
         )
         if name == WHOLE:
             return None, None
         if name != JSON:
             count = st.number_input(
-                "Classes", 0, 100_000, key="classes", help="0: as many as the file has."
+                say("networks.classes"),
+                0,
+                100_000,
+                key="classes",
+                help=say("networks.help_classes"),
             )
             return name, count or None
-        file = st.file_uploader("Architecture", type=["json"], key="architecture_file")
+        file = st.file_uploader(
+            say("networks.architecture"), type=["json"], key="architecture_file"
+        )
         return (file.getvalue() if file is not None else None), None
+
+
+def _architecture_title(name: str) -> str:
+    return say(f"networks.architecture_in.{name}") if name in (WHOLE, JSON) else name
 
 
 def read_as(preprocess: str) -> None:
@@ -165,20 +174,20 @@ def read_as(preprocess: str) -> None:
 
 def _preprocessing_title(name: str) -> str:
     if name == AUTOMATIC:
-        return "automatic: from the network"
-    return f"{name}: {vizlib.PREPROCESSINGS[name].description}"
+        return say("networks.automatic")
+    description = retold(vizlib.PREPROCESSINGS[name].description)
+    return say("networks.preprocessing_named", name=name, description=description)
 
 
 def _class_names() -> tuple[str, ...]:
-    with st.expander("Class names (optional)"):
+    with st.expander(say("networks.names")):
         text = st.text_area(
-            "Paste them",
+            say("networks.paste"),
             key="class_names",
-            placeholder="cat\ndog",
-            help="One a line in the order of the outputs, a JSON list, or the class indices of the "
-            "training data, {'cat': 0, 'dog': 1}. A single sigmoid unit has two: for 0 and for 1.",
+            placeholder=say("networks.example"),
+            help=say("networks.help_names"),
         )
-        file = st.file_uploader("Or upload a file of them", type=["txt", "json"], key="class_file")
+        file = st.file_uploader(say("networks.names_file"), type=["txt", "json"], key="class_file")
     given = file.getvalue() if file is not None else text
     return vizlib.parse_labels(given) if given.strip() else ()
 

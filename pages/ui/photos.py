@@ -12,11 +12,14 @@ from PIL import Image, ImageOps
 
 import vizlib
 from pages.ui import links
+from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
 _SAMPLES = Path(__file__).parents[2] / "sample_images"
-_THUMBNAIL = 96
+_THUMBNAIL, _COLUMNS = 96, 4
+_KINDS = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
 _LONGEST_SIDE_SHOWN = 960
+SAMPLES, UPLOAD, CAMERA = "samples", "upload", "camera"
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,28 @@ class Photo:
     image: np.ndarray
     small: np.ndarray
 
+    @property
+    def name(self) -> str:
+        """What files about it are called, whoever reads the page: its own, without the ending."""
+        return Path(self.source).stem
+
 
 def choose() -> Photo | None:
     """Draw the controls; None while nothing is chosen."""
     source = st.segmented_control(
-        "Photo",
-        ["Samples", "Upload", "Camera"],
-        default="Samples",
+        say("photos.photo"),
+        [SAMPLES, UPLOAD, CAMERA],
+        default=SAMPLES,
+        format_func=lambda source: say(f"photos.from.{source}"),
         required=True,
         key="photo_from",
     )
-    if source == "Samples":
+    if source == SAMPLES:
         return _sample()
-    if source == "Upload":
-        given = st.file_uploader(
-            "Photo file", type=["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
-        )
+    if source == UPLOAD:
+        given = st.file_uploader(say("photos.file"), type=_KINDS, key="photo_file")
     else:
-        given = st.camera_input("Take a photo")
+        given = st.camera_input(say("photos.take"), key="camera")
     if given is None:
         return None
     content = given.getvalue()
@@ -74,18 +81,20 @@ def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
 def _sample() -> Photo:
     names = [path.stem for path in _sample_files()]
     links.follow("sample", names)
-    name = st.selectbox("Sample photo", names, format_func=_title, key="sample")
+    name = st.selectbox(say("photos.sample_photo"), names, format_func=title, key="sample")
     links.keep("sample", name)
+
+    titles = [title(name) for name in names]
 
     def pick(index: int) -> None:
         st.session_state["sample"] = names[index]
 
     pick_tile(
-        _thumbnails(),
+        Tiles(_mosaic(), _COLUMNS, _THUMBNAIL, _THUMBNAIL, gap=0, labels=titles),
         key="samples",
         selected=names.index(name),
         on_pick=pick,
-        alt="Sample photos to choose from: " + ", ".join(_title(n) for n in names),
+        alt=say("photos.alt_samples", titles=say("photos.comma").join(titles)),
     )
     return samples()[name]()
 
@@ -97,11 +106,12 @@ def samples() -> dict[str, Callable[[], Photo]]:
 
 def _opened_sample(path: Path) -> Photo:
     source = f"{path.parent.name}/{path.name}"
-    return Photo(path.stem, _title(path.stem), source, *_decoded(path.stem, path.read_bytes()))
+    return Photo(path.stem, title(path.stem), source, *_decoded(path.stem, path.read_bytes()))
 
 
-def _title(name: str) -> str:
-    return name.replace("-", " ").capitalize()
+def title(name: str) -> str:
+    """What menus call a sample photo."""
+    return say(f"photos.sample.{name}")
 
 
 @st.cache_resource(show_spinner=False)
@@ -111,16 +121,9 @@ def _sample_files() -> list[Path]:
 
 
 @st.cache_resource(show_spinner=False)
-def _thumbnails() -> Tiles:
+def _mosaic() -> bytes:
     squares = [_square(vizlib.load_image(path)) for path in _sample_files()]
-    return Tiles(
-        png=vizlib.render.to_png(vizlib.render.montage(squares, columns=4, gap=0)),
-        columns=4,
-        height=_THUMBNAIL,
-        width=_THUMBNAIL,
-        gap=0,
-        labels=[_title(path.stem) for path in _sample_files()],
-    )
+    return vizlib.render.to_png(vizlib.render.montage(squares, columns=_COLUMNS, gap=0))
 
 
 def _square(image: np.ndarray) -> np.ndarray:

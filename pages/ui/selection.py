@@ -10,6 +10,7 @@ import streamlit as st
 import vizlib
 from pages.ui import links, networks, photos
 from pages.ui.errors import told
+from pages.ui.language import say
 from pages.ui.wording import as_written
 
 Chosen = TypeVar("Chosen")
@@ -74,5 +75,5 @@ def _latest(key: str, choose_one: Callable[[], Chosen | None], kind: str) -> Cho
     latest = st.session_state.get(key)
     if chosen is None and latest is not None:
         title = as_written(latest.title, longest=60)
-        st.caption(f"Meanwhile the pages show the {kind} chosen before: **{title}**.")
+        st.caption(say(f"selection.meanwhile.{kind}", title=title))
     return latest

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from pages.ui.language import say
+
 _CSS = """
 .mosaic { position: relative; outline-offset: 2px; cursor: pointer; line-height: 0; }
 .mosaic img { width: 100%; height: 100%; image-rendering: var(--rendering); border-radius: 4px; }
@@ -37,7 +39,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   mosaic.className = "mosaic";
   mosaic.tabIndex = 0;
   mosaic.setAttribute("role", "application");
-  mosaic.setAttribute("aria-roledescription", "mosaic, move with the arrow keys");
+  mosaic.setAttribute("aria-roledescription", data.role);
   mosaic.setAttribute("aria-label", data.alt);
   mosaic.style.setProperty("--rendering", data.smooth ? "auto" : "pixelated");
   const image = document.createElement("img");
@@ -172,7 +174,8 @@ def pick_tile(
             "selected": -1 if selected is None else selected,
             "smooth": tiles.width > 32,
             "alt": alt,
-            "hint": "Click a tile, or move with the arrow keys.",
+            "hint": say("tiles.hint"),
+            "role": say("tiles.role"),
             "max_width": max_width,
         },
         on_picked_change=lambda: on_pick(int(st.session_state[state_key].picked)),

@@ -104,7 +104,7 @@ def upload_model(
 
 
 def upload_photo(app: AppTest, content: bytes, name: str = "photo.png") -> AppTest:
-    app.sidebar.button_group(key="photo_from").set_value("Upload").run()
+    app.sidebar.button_group(key="photo_from").set_value("upload").run()
     app.sidebar.file_uploader[-1].set_value((name, content, "image/png"))
     return app.run()
 

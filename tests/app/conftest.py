@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from app_driver import QUICK, ROOT, TIMEOUT, visit
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 sys.path.insert(0, str(ROOT))
@@ -47,6 +48,24 @@ def jobs_of_its_own(monkeypatch) -> Iterator[None]:
     yield
     jobs._cancel_all(own)
     queue._worker.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def words_of_the_latest_run(monkeypatch) -> None:
+    """Keep speaking the language of a run until the next one.
+
+    Between runs AppTest asks the functions that format options what the browser would show.
+    """
+    from pages.ui import language
+
+    original, latest = language.current, ["en"]
+
+    def current() -> str:
+        if get_script_run_ctx(suppress_warning=True) is not None:
+            latest[0] = original()
+        return latest[0]
+
+    monkeypatch.setattr(language, "current", current)
 
 
 Opener = Callable[..., AppTest]

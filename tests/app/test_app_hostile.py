@@ -231,7 +231,7 @@ REFUSED = {
 
 def test_photos_in_one_session_give_a_picture_or_a_sentence(dashboard, untouched):
     app = dashboard(sample="parrot")
-    app.sidebar.button_group(key="photo_from").set_value("Upload").run()
+    app.sidebar.button_group(key="photo_from").set_value("upload").run()
     sizes = []
     for _ in range(2):
         show_all_pictures(app)
@@ -259,7 +259,7 @@ def refuse_all_others(app: AppTest) -> None:
 def test_giant_photos_do_not_pile_up(dashboard):
     """Each is a file of some kilobytes, and 147 MB once it is unpacked."""
     app = dashboard()
-    app.sidebar.button_group(key="photo_from").set_value("Upload").run()
+    app.sidebar.button_group(key="photo_from").set_value("upload").run()
     before = resident_bytes()
     for shade in range(8):
         give_photo(app, flat_png(7000, 7000, shade))

@@ -114,8 +114,8 @@ def test_failure_is_told_and_does_not_stop_the_queue(queue, error, sentence):
     failed = submitted(queue, 1, fail)
     after = submitted(queue, 2, lambda _progress: "two")
     assert ended(after)
-    assert sentence in failed.error
-    assert len(failed.error) < 400
+    assert sentence in failed.error()
+    assert len(failed.error()) < 400
     assert queue.result(1) is None
     assert queue.result(2) == "two"
 

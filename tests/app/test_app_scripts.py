@@ -68,11 +68,11 @@ def test_the_layers_with_what_feeds_them(dashboard, run):
     table = app.dataframe[0].value
     photo, *lines = run(app).splitlines()
     assert photo == "input_layer InputLayer (227, 227, 3)  None"
-    for line, (_, row) in zip(lines, table.iterrows(), strict=True):
-        shape = tuple(int(side) for side in row["output"].split(" x "))
-        channel = row["strongest channel"]
+    for line, row in zip(lines, table.itertuples(index=False), strict=True):
+        _order, layer, kind, output, _parameters, fed_by, channel = row
+        shape = tuple(int(side) for side in output.split(" x "))
         channel = None if channel is None or channel != channel else int(channel)
-        written = " ".join(map(str, [row["layer"], row["kind"], shape, row["fed by"], channel]))
+        written = " ".join(map(str, [layer, kind, shape, fed_by, channel]))
         assert line == written
 
 

@@ -186,7 +186,7 @@ def test_extreme_proportions_are_bearable(dashboard):
 def test_nothing_uploaded_yet_keeps_the_photo(dashboard):
     app = dashboard(sample="goldfish")
     before = pictures(app)
-    app.sidebar.button_group(key="photo_from").set_value("Camera").run()
+    app.sidebar.button_group(key="photo_from").set_value("camera").run()
     assert not app.error
     assert pictures(app) == before
 

@@ -1,0 +1,99 @@
+"""The language of a real browser, of the address, and of the page as screen readers find it."""
+
+import pytest
+from browser_driver import settle
+
+LANGUAGE = "Language · 语言"
+
+
+def spoken(visitor) -> str:
+    return visitor.page.evaluate("document.documentElement.lang")
+
+
+def test_a_chinese_browser_gets_chinese_until_somebody_chooses(come):
+    visitor = come("/?network=cats-vs-dogs&sample=parrot", locale="zh-CN")
+    page = visitor.page
+    visitor.until(lambda: spoken(visitor) == "zh")
+    assert visitor.heading() == "网络怎么说？"
+    assert page.title() == "卷积网络看到了什么"
+    assert "lang=" not in page.url
+
+    page.get_by_role("link", name="激活", exact=True).click()
+    page.wait_for_url("**/activations?*layer=*")
+    settle(page)
+    visitor.select("亮度", "按层")
+    visitor.select(LANGUAGE, "English")
+    page.wait_for_url("**lang=en*")
+    visitor.until(lambda: spoken(visitor) == "en")
+    assert visitor.heading() == "What does a layer see?"
+    assert visitor.chosen("Brightness") == "by layer"
+    assert visitor.chosen("Sample photo") == "Parrot"
+
+    # The next click sends what the browser shows, and nothing is lost by it.
+    visitor.enter("Channel", 3)
+    assert visitor.chosen("Brightness") == "by layer"
+    assert visitor.chosen("Sample photo") == "Parrot"
+    assert "sample=parrot" in page.url
+
+    page.reload()
+    settle(page)
+    visitor.until(lambda: spoken(visitor) == "en")
+    assert visitor.heading() == "What does a layer see?"
+    assert "lang=en" in page.url
+
+
+def test_back_and_forward_lead_over_languages(come):
+    visitor = come("/?network=cats-vs-dogs&sample=parrot&lang=zh")
+    page = visitor.page
+    visitor.until(lambda: spoken(visitor) == "zh")
+    visitor.select(LANGUAGE, "English")
+    page.wait_for_url("**lang=en*")
+    settle(page)
+    for move, wanted in ((page.go_back, "zh"), (page.go_forward, "en")):
+        move()
+        visitor.until(lambda wanted=wanted: spoken(visitor) == wanted)
+        settle(page)
+        assert f"lang={wanted}" in page.url
+        assert "sample=parrot" in page.url
+
+
+def test_uploaders_speak_it_too(come):
+    """Streamlit has their words in English only; what is drawn instead comes from our texts."""
+    visitor = come("/?network=cats-vs-dogs&lang=zh")
+    visitor.page.get_by_role("radio", name="上传").click()
+    dropzone = visitor.page.get_by_test_id("stFileUploaderDropzone")
+    dropzone.wait_for()
+
+    def drawn(selector: str) -> str:
+        found = dropzone.locator(selector)
+        return found.evaluate("one => getComputedStyle(one, '::after').content")
+
+    assert drawn("button p") == '"上传"'
+    assert drawn("[data-testid=stFileUploaderDropzoneInstructions] span") == '"每个文件最大 600 MB"'
+    visible = dropzone.locator("p, span").evaluate_all(
+        "all => all.filter(one => /per file|^Upload$/.test(one.innerText))"
+        ".filter(one => getComputedStyle(one).fontSize !== '0px' && !one.children.length).length"
+    )
+    assert visible == 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_languages_stand_in_the_first_row_of_the_sidebar(come, width):
+    visitor = come(viewport={"width": width, "height": 800})
+    page = visitor.page
+    if width < 800:
+        page.get_by_test_id("stExpandSidebarButton").click()
+    control = page.locator(".st-key-language")
+    control.wait_for()
+    page.wait_for_function(
+        "document.querySelector('.st-key-language').getBoundingClientRect().x > 0"
+    )
+    box, close = (
+        control.bounding_box(),
+        page.get_by_test_id("stSidebarCollapseButton").bounding_box(),
+    )
+    assert box["y"] < close["y"] + close["height"]
+    assert box["x"] + box["width"] <= close["x"]
+    control.get_by_role("combobox").click()
+    page.get_by_role("option", name="中文").click()
+    visitor.until(lambda: spoken(visitor) == "zh")
