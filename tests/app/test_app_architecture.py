@@ -84,10 +84,10 @@ def test_the_table_tells_the_same(dashboard):
     assert list(table["layer"]) == [layer.name for layer in net.all_layers]
     assert list(table["kind"]) == [layer.kind for layer in net.all_layers]
     assert table["parameters"].sum() == net.model.count_params()
-    fed_by = dict(zip(table["layer"], table["fed by"], strict=True))
+    fed_by = dict(zip(table["layer"], table["fed_by"], strict=True))
     assert fed_by["fire2_concat"] == "fire2_expand1x1, fire2_expand3x3"
     strongest = vizlib.strongest_channels(net, vizlib.load_image(PARROT))
-    for layer, channel in zip(table["layer"], table["strongest channel"], strict=True):
+    for layer, channel in zip(table["layer"], table["strongest_channel"], strict=True):
         assert channel == strongest[layer].channel if layer in strongest else channel != channel
 
 
@@ -155,5 +155,5 @@ def test_what_is_not_known_is_said_and_the_table_stays(dashboard, monkeypatch):
     app = dashboard("architecture", network="mobilenet-bundled")
     assert "not known" in sentences(app)
     assert not [c for c in app.get("bidi_component") if c.key.endswith("_layer_map")]
-    assert set(app.dataframe[0].value["fed by"]) == {""}
+    assert set(app.dataframe[0].value["fed_by"]) == {""}
     assert mosaic(app, "samples")
