@@ -62,7 +62,7 @@ def show_facts(chosen: selection.Selection, graph: vizlib.LayerGraph) -> None:
 
 
 def show_table(chosen: selection.Selection, strongest: layer_map.Strongest) -> None:
-    with st.expander(say("architecture.table"), icon=":material/table:"):
+    with st.expander(say("architecture.table"), key="architecture_twin", icon=":material/table:"):
         rows = table(chosen.convnet, strongest)
         picked = st.dataframe(
             rows,

@@ -215,8 +215,8 @@ def show_sum(
     rest = float(np.delete(step.contributions, shown).sum())
     others = len(step.contributions) - len(shown)
     if others:
-        key = f"convolution.others.{'one' if others == 1 else 'many'}"
-        terms.append((say(key, count=others), rest))
+        count = "one" if others == 1 else "many"
+        terms.append((say(f"convolution.others.{count}", count=others), rest))
     terms += [(say("convolution.bias"), step.bias)] if work.has_bias else []
     totals = [(say("convolution.sum"), step.total), (say("convolution.before"), step.before)]
     if work.activation:
@@ -281,8 +281,9 @@ def show_pooled(chosen: selection.Selection, pool: vizlib.LayerInfo, place: Plac
     step = work.at(channel, *readers[0])
     asked = int(np.flatnonzero(step.rows == row)[0]), int(np.flatnonzero(step.columns == column)[0])
     show_pooling_step(work, step, asked=asked)
-    key = f"convolution.reader.{'one' if len(readers) == 1 else 'many'}"
-    st.caption(say(key, count=len(readers), row=readers[0][0], column=readers[0][1]))
+    place = {"row": readers[0][0], "column": readers[0][1]}
+    count = "one" if len(readers) == 1 else "many"
+    st.caption(say(f"convolution.reader.{count}", count=len(readers), **place))
 
 
 # Pooling.
@@ -305,10 +306,10 @@ def show_pooling_step(
 ) -> None:
     counted = int((~step.padding).sum())
     how = "largest" if work.takes_maximum else "mean"
-    key = f"convolution.pooled.numbers.{'one' if counted == 1 else 'many'}"
+    numbers = "one" if counted == 1 else "many"
     grid = number_grids.grid(
         step.patch,
-        title=say(key, count=counted, channel=step.channel),
+        title=say(f"convolution.pooled.numbers.{numbers}", count=counted, channel=step.channel),
         limit=float(np.abs(step.patch).max()),
         padding=step.padding,
         wins=step.winner,

@@ -4,7 +4,8 @@
 const LEAST = 0.1;
 const MOST = 2;
 const STEP = 1.25;
-const LEGIBLE = 0.7;
+// Names are 12 pixels high then.
+const LEGIBLE = 0.86;
 const MARGIN = 10;
 
 export default function ({ data, parentElement }) {

@@ -51,7 +51,7 @@ def choose(convnet: vizlib.ConvNet) -> Making:
         help=say("making.help_recipe"),
     )
     links.keep("recipe", recipe)
-    with st.expander(say("making.amounts")):
+    with st.expander(say("making.amounts"), key="filter_amounts"):
         return Making(recipe, *_amounts(convnet, recipe))
 
 

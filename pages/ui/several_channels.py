@@ -185,7 +185,7 @@ def show_patterns(
 def tell_silent(patterns: vizlib.FilterPatterns) -> None:
     silent = [sentence for sentence in patterns.diagnosis if sentence]
     if silent:
-        with st.expander(counted("silent", silent)):
+        with st.expander(counted("silent", silent), key="filter_silent"):
             st.markdown("\n".join(f"- {retold(sentence)}" for sentence in silent))
 
 
