@@ -91,6 +91,23 @@ def test_the_table_tells_the_same(dashboard):
         assert channel == strongest[layer].channel if layer in strongest else channel != channel
 
 
+def test_a_chinese_visitor_finds_the_same_layers(dashboard):
+    english, chinese = (
+        dashboard("architecture", network="squeezenet", lang=code) for code in ("en", "zh")
+    )
+    said = {code: layer_map(app)["said"] for code, app in (("en", english), ("zh", chinese))}
+    assert said["en"]["found"] == "{number} of {count}"
+    assert said["zh"]["found"] == "第 {number} 个，共 {count} 个"
+    for name in said["en"]:
+        assert said["en"][name] != said["zh"][name]
+    assert [card["title"] for card in layer_map(chinese)["nodes"]] == list(cards(english))
+    card, told = cards(english)["fire2_concat"], cards(chinese)["fire2_concat"]
+    assert told["facts"] == card["facts"].replace("ch.", "通道")
+    assert "输入来自 fire2_expand1x1, fire2_expand3x3" in told["alt"]
+    assert layer_map(chinese)["content"] != layer_map(english)["content"]
+    assert list(chinese.dataframe[0].value) == list(english.dataframe[0].value)
+
+
 def test_a_layer_without_maps_leads_nowhere_and_has_no_picture(dashboard):
     app = dashboard("architecture")
     last = layer_map(app)["nodes"][-1]
