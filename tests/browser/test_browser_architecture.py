@@ -127,7 +127,7 @@ def test_moving_and_zooming_ask_nothing_of_the_server(come):
 
 
 def test_names_can_be_read_on_a_phone(come):
-    visitor = come(LINK, viewport={"width": 390, "height": 844}).go("Architecture")
+    visitor = come(f"/architecture{LINK[1:]}", viewport={"width": 390, "height": 844})
     name = visitor.card("fire2_expand1x1").locator(".name")
     pixels = name.evaluate("name => parseFloat(getComputedStyle(name).fontSize)")
     assert pixels * scale_of(visitor) >= 12
