@@ -5,6 +5,8 @@ import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, links, number_grids, scripts, selection, window_sizes
+from pages.ui.language import say
+from pages.ui.retelling import retold
 from pages.ui.sliding_window import slide
 from pages.ui.window_panels import before, colours, panels
 from pages.ui.wording import as_written
@@ -17,14 +19,10 @@ OVER_CHANNELS = {"softmax", "log_softmax", "sparsemax"}
 
 def show() -> None:
     chosen = selection.current()
-    controls.heading(
-        "How does a convolution work?",
-        "One number of one map, computed from your photo step by step. It is one place of one "
-        "channel: a large number here does not say what the channel looks for.",
-    )
+    controls.heading(say("convolution.question"), say("convolution.explanation"))
     layer = choose_layer(chosen.convnet)
     if layer is None:
-        st.info("This network has no layer with a window that slides.", icon=":material/info:")
+        st.info(say("convolution.no_window"), icon=":material/info:")
         return
     work = computing.at_work(chosen.network.key, chosen.photo.key, layer.name, chosen)
     place = choose_place(layer, work)
@@ -56,11 +54,11 @@ def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pool
     with st.container(horizontal=True):
         channel = choose_number(
             *("channel", channels, layer, most_selective(work.outputs)),
-            "Of the output: each has a kernel of its own, and makes a map of its own.",
+            say("convolution.help_channel"),
         )
         values = work.outputs[..., channel]
         highest = np.unravel_index(values.argmax(), values.shape)
-        where = "Of the place in the output, from 0. Or click the last of the maps below."
+        where = say("convolution.help_place")
         row = choose_number("row", height, layer, int(highest[0]), where)
         column = choose_number("column", width, layer, int(highest[1]), where)
     return channel, row, column
@@ -82,7 +80,7 @@ def choose_number(
     links.follow(name, range(count), key=key)
     st.session_state.setdefault(key, default)
     number = st.number_input(
-        name.capitalize(),
+        say(f"convolution.number.{name}"),
         0,
         count - 1,
         key=key,
@@ -114,11 +112,7 @@ def show_window(
         place=(row, column),
         on_pick=pick,
     )
-    st.caption(
-        "Move over the last map, and the window slides over the others; click, or use the arrow "
-        "keys, to compute that place. Red is above zero, blue below, white is zero; hatched is "
-        "padding."
-    )
+    st.caption(say("convolution.window_explained"))
 
 
 def padded_by(
@@ -137,11 +131,14 @@ def show_convolution(
 ) -> None:
     step = work.at(*place)
     show_window(chosen, layer, work, place, step.input_channels[step.strongest(1)[0]])
-    st.subheader("Patch times kernel", anchor=False)
+    st.subheader(say("convolution.patch_times_kernel"), anchor=False)
     known = colours(chosen.convnet, layer, work)
     if known:
         show_preprocessing(chosen.convnet, layer)
-    names = [known[c] if known else f"input channel {c}" for c in step.input_channels]
+    names = [
+        known[c] if known else say("convolution.input_channel", number=c)
+        for c in step.input_channels
+    ]
     count = choose_count(len(names))
     shown = in_full(step, count)
     show_products(step, shown, names)
@@ -153,27 +150,25 @@ def show_convolution(
 
 def show_preprocessing(convnet: vizlib.ConvNet, layer: vizlib.LayerInfo) -> None:
     """Say what was done to the photo before a layer that takes its colours."""
-    earlier = ", then ".join(as_written(one.name) for one in before(convnet, layer))
-    st.caption(
-        "The patch holds the numbers as the layer receives them: "
-        f"`{convnet.preprocess}`, {convnet.preprocessing.description}"
-        + (f", then {earlier}." if earlier else ".")
+    earlier = (as_written(one.name) for one in before(convnet, layer))
+    steps = say("convolution.received_then").join(
+        [retold(convnet.preprocessing.description), *earlier]
     )
+    st.caption(say("convolution.received", preprocess=convnet.preprocess, steps=steps))
 
 
 def choose_count(channels: int) -> int:
     if channels <= IN_FULL:
         return channels
     return st.number_input(
-        "Input channels in full",
+        say("convolution.in_full"),
         1,
         min(MOST_IN_FULL, channels),
         IN_FULL,
         key=f"convolution_in_full:{min(MOST_IN_FULL, channels)}",
         persist_state="session",
         width=200,
-        help=f"This number is a sum over {channels} input channels. Those that add or take away "
-        "most are written out; the others are one line of the sum.",
+        help=say("convolution.help_in_full", channels=channels),
     )
 
 
@@ -192,9 +187,11 @@ def show_products(step: vizlib.ConvolutionStep, shown: list[int], names: list[st
     grid, sign = number_grids.grid, number_grids.sign
     rows = []
     for k in shown:
-        patch = {"title": f"{names[k]}: patch", "limit": patch_limit, "padding": step.padding}
-        product = {"title": "products", "limit": product_limit, "padding": step.padding}
-        kernel = grid(step.kernel[..., k], title="kernel", limit=kernel_limit)
+        title = say("convolution.patch", name=names[k])
+        patch = {"title": title, "limit": patch_limit, "padding": step.padding}
+        title = say("convolution.products")
+        product = {"title": title, "limit": product_limit, "padding": step.padding}
+        kernel = grid(step.kernel[..., k], title=say("convolution.kernel"), limit=kernel_limit)
         total = number_grids.result(number_grids.signed(step.contributions[k]))
         rows.append(
             number_grids.row(
@@ -213,30 +210,34 @@ def show_sum(
     shown: list[int],
     names: list[str],
 ) -> None:
-    st.subheader("The sum", anchor=False)
+    st.subheader(say("convolution.the_sum"), anchor=False)
     terms = [(names[k], float(step.contributions[k])) for k in shown]
     rest = float(np.delete(step.contributions, shown).sum())
     others = len(step.contributions) - len(shown)
-    terms += [(f"and {others} others", rest)] if others else []
-    terms += [("bias", step.bias)]
-    own = "the network itself gives"
-    totals = [("sum", step.total), (own, step.before)]
-    totals += [(f"after {work.activation}", step.output)] if work.activation else []
+    if others:
+        count = "one" if others == 1 else "many"
+        terms.append((say(f"convolution.others.{count}", count=others), rest))
+    terms += [(say("convolution.bias"), step.bias)] if work.has_bias else []
+    totals = [(say("convolution.sum"), step.total), (say("convolution.before"), step.before)]
+    if work.activation:
+        totals.append((say("convolution.after", activation=work.activation), step.output))
     st.html(number_grids.page(number_grids.sums(terms, totals)))
+    if not work.has_bias:
+        st.caption(say("convolution.no_bias"))
     show_agreement(step)
     if work.activation in OVER_CHANNELS:
-        st.caption(
-            f"{work.activation} makes one number of all {work.outputs.shape[2]} channels at this "
-            "place: it cannot be computed from this one alone."
-        )
+        counts = {"activation": work.activation, "channels": work.outputs.shape[2]}
+        st.caption(say("convolution.over_channels", **counts))
 
 
 def show_agreement(step: vizlib.ConvolutionStep | vizlib.PoolingStep) -> None:
     if step.diagnosis:
-        st.warning(as_written(step.diagnosis), icon=":material/warning:")
+        st.warning(as_written(retold(step.diagnosis)), icon=":material/warning:")
     else:
-        differ = f"they differ by {abs(step.gap):.1g}, which is rounding" if step.gap else "equal"
-        st.caption(f":material/check: Computed here and by the network: {differ}.")
+        agrees = say(
+            f"convolution.agrees.{'rounded' if step.gap else 'exactly'}", gap=abs(step.gap)
+        )
+        st.caption(f":material/check: {agrees}")
 
 
 # What becomes of the number.
@@ -247,21 +248,22 @@ def show_followers(chosen: selection.Selection, layer: vizlib.LayerInfo, place: 
     channel, row, column = place
     convolutions = set(vizlib.convolution_layers(chosen.convnet))
     pools = set(vizlib.pooling_layers(chosen.convnet))
-    st.subheader("What becomes of the number", anchor=False)
+    st.subheader(say("convolution.followed"), anchor=False)
     lines, pool = [], None
     for follower in computing.followers(chosen.network.key, layer.name, chosen):
-        title = f"- **{as_written(follower.name)}** ({follower.kind})"
+        shown = {"layer": as_written(follower.name), "kind": follower.kind}
         if follower in pools:
-            lines.append(f"{title} takes it with its neighbours:")
+            lines.append(say("convolution.follower.pools", **shown))
             pool = follower
             break
         if follower in convolutions or follower.shape != layer.shape:
-            lines.append(f"{title} takes the whole map next.")
+            lines.append(say("convolution.follower.takes_all", **shown))
             break
         maps = computing.maps(chosen.network.key, chosen.photo.key, follower.name, chosen)
         value = number_grids.plain(maps[row, column, channel])
-        lines.append(f"{title} makes **{value}** of it.")
-    st.markdown("\n".join(lines or ["- No layer takes it: it is part of what the network gives."]))
+        lines.append(say("convolution.follower.makes", **shown, value=value))
+    lines = lines or [say("convolution.follower.none")]
+    st.markdown("\n".join(f"- {line}" for line in lines))
     if pool is not None:
         show_pooled(chosen, pool, place)
 
@@ -274,16 +276,14 @@ def show_pooled(chosen: selection.Selection, pool: vizlib.LayerInfo, place: Plac
         (int(r), int(c)) for r in down.readers(row, rows) for c in across.readers(column, columns)
     ]
     if not readers:
-        st.caption("No window of it takes this place: its stride jumps over it.")
+        st.caption(say("convolution.jumped_over"))
         return
     step = work.at(channel, *readers[0])
     asked = int(np.flatnonzero(step.rows == row)[0]), int(np.flatnonzero(step.columns == column)[0])
     show_pooling_step(work, step, asked=asked)
-    others = f"One of {len(readers)} windows that take it" if len(readers) > 1 else "The window"
-    st.caption(
-        f"{others}, the number underlined: it makes row {readers[0][0]}, column {readers[0][1]} "
-        "of the output."
-    )
+    place = {"row": readers[0][0], "column": readers[0][1]}
+    count = "one" if len(readers) == 1 else "many"
+    st.caption(say(f"convolution.reader.{count}", count=len(readers), **place))
 
 
 # Pooling.
@@ -294,7 +294,7 @@ def show_pooling(
 ) -> None:
     step = work.at(*place)
     show_window(chosen, layer, work, place, place[0])
-    st.subheader("The window", anchor=False)
+    st.subheader(say("convolution.the_window"), anchor=False)
     show_pooling_step(work, step)
     show_followers(chosen, layer, place)
     window_sizes.show(work, padded_by=padded_by(chosen.convnet, layer, work))
@@ -305,22 +305,20 @@ def show_pooling_step(
     work: vizlib.Pooling, step: vizlib.PoolingStep, *, asked: tuple[int, int] | None = None
 ) -> None:
     counted = int((~step.padding).sum())
-    how = "largest" if work.takes_maximum else f"sum / {counted}"
+    how = "largest" if work.takes_maximum else "mean"
+    numbers = "one" if counted == 1 else "many"
     grid = number_grids.grid(
         step.patch,
-        title=f"{counted} numbers of channel {step.channel}",
+        title=say(f"convolution.pooled.numbers.{numbers}", count=counted, channel=step.channel),
         limit=float(np.abs(step.patch).max()),
         padding=step.padding,
         wins=step.winner,
         asked=asked,
     )
     total = number_grids.result(number_grids.plain(step.total))
-    st.html(number_grids.page(number_grids.row(grid, number_grids.sign(f"{how} ="), total)))
-    st.caption(
-        "The framed number wins; the others are forgotten."
-        if work.takes_maximum
-        else "All count alike; padding does not count."
-    )
+    sign = number_grids.sign(say(f"convolution.pooled.{how}", count=counted))
+    st.html(number_grids.page(number_grids.row(grid, sign, total)))
+    st.caption(say(f"convolution.pooled.{how}_explained"))
     show_agreement(step)
 
 

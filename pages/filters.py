@@ -13,13 +13,9 @@ from pages.ui import (
     several_channels,
     whole_layer,
 )
+from pages.ui.language import say
 
-VIEWS = {
-    "several": "Several channels",
-    "channel": "One channel, with evidence",
-    "layer": "A whole layer",
-    "class": "A class",
-}
+VIEWS = ("several", "channel", "layer", "class")
 DRAW = {
     "several": several_channels.show,
     "channel": one_channel.show,
@@ -29,19 +25,15 @@ DRAW = {
 
 def show() -> None:
     chosen = selection.current()
-    controls.heading(
-        "Which pattern does a channel look for?",
-        "A picture is changed step by step so that the channel fires more. It shows what drives a "
-        "channel most, not all that it answers to.",
-    )
+    controls.heading(say("filters.question"), say("filters.explanation"))
     links.follow("view", VIEWS, key="filter_view")
     view = st.segmented_control(
-        "View",
+        say("filters.choose_view"),
         VIEWS,
         default="several",
         required=True,
         key="filter_view",
-        format_func=VIEWS.get,
+        format_func=lambda view: say(f"filters.view.{view}"),
         persist_state="session",
         label_visibility="collapsed",
     )

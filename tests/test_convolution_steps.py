@@ -116,6 +116,17 @@ def test_without_bias_there_is_nothing_to_add():
     step = vizlib.convolution(convnet, photo(), "asked").at(0, 0, 0)
     assert step.bias == 0
     assert step.before == pytest.approx(step.contributions.sum(), rel=1e-5)
+    assert not vizlib.convolution(convnet, photo(), "asked").has_bias
+
+
+@pytest.mark.parametrize("kind", [layers.Conv2D, layers.SeparableConv2D])
+def test_a_bias_of_zero_is_a_bias(kind):
+    layer = kind(2, 3, name="asked")
+    convnet = net(layer)
+    layer.set_weights([*layer.get_weights()[:-1], np.zeros(2)])
+    work = vizlib.convolution(convnet, photo(), "asked")
+    assert work.has_bias
+    assert not work.bias.any()
 
 
 def test_the_strongest_channels_come_first():

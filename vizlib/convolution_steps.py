@@ -193,6 +193,8 @@ class Convolution:
         the product of its two kernels.
     bias : float32 array ``(filters,)``
         Zeros where the layer has none.
+    has_bias : bool
+        Whether it has one.
     groups : int
         Into how many parts the input channels fall, each with filters of its own.
     before : float32 array ``(h', w', filters)``
@@ -208,6 +210,7 @@ class Convolution:
     inputs: np.ndarray
     kernel: np.ndarray
     bias: np.ndarray
+    has_bias: bool
     groups: int
     before: np.ndarray
     outputs: np.ndarray
@@ -361,6 +364,7 @@ def convolution(convnet: ConvNet, image: np.ndarray, layer: str) -> Convolution:
         inputs=seen.inputs,
         kernel=kernel,
         bias=_bias(seen.operation, kernel.shape[-1]),
+        has_bias=seen.operation.bias is not None,
         groups=groups,
         # Of a layer that goes on after an activation that changes nothing, what it gives counts.
         before=seen.outputs if activation is None else seen.before,

@@ -4,7 +4,8 @@
 const LEAST = 0.1;
 const MOST = 2;
 const STEP = 1.25;
-const LEGIBLE = 0.7;
+// Names are 12 pixels high then.
+const LEGIBLE = 0.86;
 const MARGIN = 10;
 
 export default function ({ data, parentElement }) {
@@ -129,6 +130,7 @@ function curve(points) {
 // Zooming and moving.
 
 function toolbar(map, data) {
+  const { said } = data;
   const button = (text, label, press) => {
     const made = element("button", "", [text]);
     made.type = "button";
@@ -137,13 +139,13 @@ function toolbar(map, data) {
     made.onclick = press;
     return made;
   };
-  map.size = button("100 %", "Full size", () => zoom(map, data, 1));
+  map.size = button("100 %", said.full_size, () => zoom(map, data, 1));
   map.found = element("span", "found");
   map.found.setAttribute("role", "status");
   const search = element("input", "");
   search.type = "search";
-  search.placeholder = "Find a layer";
-  search.setAttribute("aria-label", "Find a layer; Enter goes to the next one found");
+  search.placeholder = said.find;
+  search.setAttribute("aria-label", said.help_find);
   search.oninput = () => find(map, data, search.value, 0);
   search.onkeydown = (event) => {
     if (event.key !== "Enter") return;
@@ -151,11 +153,11 @@ function toolbar(map, data) {
     find(map, data, search.value, event.shiftKey ? -1 : 1);
   };
   return element("div", "bar", [
-    button("−", "Smaller", () => zoom(map, data, map.zoom / STEP)),
+    button("−", said.smaller, () => zoom(map, data, map.zoom / STEP)),
     map.size,
-    button("+", "Larger", () => zoom(map, data, map.zoom * STEP)),
-    button("Width", "Show the whole width", () => zoom(map, data, fitting(map, data))),
-    button("All", "Show everything", () => zoom(map, data, fitting(map, data, true))),
+    button("+", said.larger, () => zoom(map, data, map.zoom * STEP)),
+    button(said.width, said.help_width, () => zoom(map, data, fitting(map, data))),
+    button(said.all, said.help_all, () => zoom(map, data, fitting(map, data, true))),
     search,
     map.found,
   ]);
@@ -292,11 +294,16 @@ function find(map, data, text, step) {
   );
   map.nodes.forEach((node, i) => node.classList.toggle("hit", hits.includes(i)));
   map.hit = hits.length ? ((step ? map.hit ?? 0 : 0) + step + hits.length) % hits.length : 0;
-  map.found.textContent = wanted ? (hits.length ? `${map.hit + 1} of ${hits.length}` : "none") : "";
+  map.found.textContent = wanted ? counted(data.said, map.hit + 1, hits.length) : "";
   if (!hits.length) return;
   stop(map, hits[map.hit]);
   highlight(map, data, hits[map.hit]);
   show(map, hits[map.hit], false);
+}
+
+function counted(said, number, count) {
+  if (!count) return said.none;
+  return said.found.replace("{number}", number).replace("{count}", count);
 }
 
 function drag(map) {

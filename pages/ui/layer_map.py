@@ -14,6 +14,7 @@ import streamlit as st
 
 import vizlib
 from pages.ui import links
+from pages.ui.language import say
 from pages.ui.tiles import Tiles
 
 _LONGEST = 48  # pixels of a thumbnail
@@ -34,6 +35,9 @@ _FAMILIES = {
     "merge": ("Add", "Concatenate", "Multiply", "Average", "Maximum", "Minimum", "Subtract"),
     "dense": ("Dense",),
 }
+#: What is said around the cards. The numbers of what is found are put in by the browser.
+_SAID = ("full_size", "smaller", "larger", "width", "help_width", "all", "help_all")
+_SAID += ("find", "help_find", "found", "none")
 _SHORT = {"BatchNormalization": "BN", "LayerNormalization": "LN", "GroupNormalization": "GN"}
 
 Strongest = Mapping[str, vizlib.StrongestChannel]
@@ -56,6 +60,9 @@ def draw(found: LayerMap, *, key: str, alt: str) -> None:
         "height": found.layout.size[0],
         "width": found.layout.size[1],
         "alt": alt,
+        "said": {
+            name: say(f"layer_map.{name}", number="{number}", count="{count}") for name in _SAID
+        },
         "photo": _encoded(vizlib.render.to_png(_small(found.photo))),
         "tiles": {
             "png": _encoded(found.thumbnails.png),
@@ -112,13 +119,13 @@ def _card(found: LayerMap, node: vizlib.LayerNode, tile: int | None) -> dict[str
     facts = " x ".join(map(str, last.shape))
     link, strongest = None, found.strongest.get(node.name)
     if strongest is not None:
-        facts += f" · ch. {strongest.channel}"
+        facts = say("layer_map.channel", shape=facts, channel=strongest.channel)
         query = links.beside(layer=node.name, channel=strongest.channel)
         link = f"activations?{urlencode(query)}"
     received = node.name == found.graph.photo
     return {
         "title": title,
-        "kinds": "what the network receives" if received else kinds,
+        "kinds": say("layer_map.received") if received else kinds,
         "facts": facts,
         "words": " ".join(f"{layer.name} {layer.kind}" for layer in node.layers),
         "alt": _alt(node, strongest),
@@ -130,13 +137,14 @@ def _card(found: LayerMap, node: vizlib.LayerNode, tile: int | None) -> dict[str
 
 
 def _alt(node: vizlib.LayerNode, strongest: vizlib.StrongestChannel | None) -> str:
-    parts = [", then ".join(f"{layer.name} ({layer.kind})" for layer in node.layers)]
-    parts.append("gives " + " x ".join(map(str, node.layers[-1].shape)))
+    layers = (say("layer_map.alt.layer", name=one.name, kind=one.kind) for one in node.layers)
+    parts = [say("layer_map.alt.then").join(layers)]
+    parts.append(say("layer_map.alt.gives", shape=" x ".join(map(str, node.layers[-1].shape))))
     if node.fed_by:
-        parts.append("fed by " + ", ".join(node.fed_by))
+        parts.append(say("layer_map.alt.fed_by", layers=", ".join(node.fed_by)))
     if strongest is not None:
-        parts.append(f"strongest channel {strongest.channel}; opens its activations")
-    return "; ".join(parts)
+        parts.append(say("layer_map.alt.strongest", channel=strongest.channel))
+    return say("layer_map.alt.and").join(parts)
 
 
 def family(kind: str) -> str:

@@ -7,6 +7,8 @@ import streamlit as st
 import vizlib
 from pages.ui import links
 from pages.ui.computing import Order
+from pages.ui.language import say
+from pages.ui.retelling import retold
 
 MIN_SIDE = 16
 MOST_STEPS = 2000
@@ -41,49 +43,53 @@ def choose(convnet: vizlib.ConvNet) -> Making:
     recipes = vizlib.FILTER_RECIPES
     links.follow("recipe", recipes, key="filter_recipe")
     recipe = st.selectbox(
-        "Recipe",
+        say("making.recipe"),
         list(recipes),
-        format_func=lambda name: f"{name}: {recipes[name].title}",
+        format_func=_recipe_title,
         key="filter_recipe",
         persist_state="session",
-        help="How a picture is made from nothing. Deep layers need fourier or maco; classic shows "
-        "what the book shows.",
+        help=say("making.help_recipe"),
     )
     links.keep("recipe", recipe)
-    with st.expander("Size, steps and seed"):
+    with st.expander(say("making.amounts"), key="filter_amounts"):
         return Making(recipe, *_amounts(convnet, recipe))
+
+
+def _recipe_title(name: str) -> str:
+    title = retold(vizlib.FILTER_RECIPES[name].title)
+    return say("making.recipe_title", name=name, title=title)
 
 
 def _amounts(convnet: vizlib.ConvNet, recipe: str) -> tuple[int, int, int]:
     size, steps, seed = st.columns(3)
     side = size.number_input(
-        "Side in pixels",
+        say("making.side"),
         MIN_SIDE,
         512,
         min(160, max(MIN_SIDE, *convnet.input_size)),
         16,
         key=f"filter_size:{convnet.name}",
         persist_state="session",
-        help="Larger pictures show more repetitions, and take longer.",
+        help=say("making.help_side"),
     )
     count = steps.number_input(
-        "Steps",
+        say("making.steps"),
         1,
         MOST_STEPS,
         vizlib.FILTER_RECIPES[recipe].steps,
         key=f"filter_steps:{recipe}",
         persist_state="session",
-        help="Steps of gradient ascent; the recipe's own number at first.",
+        help=say("making.help_steps"),
     )
     links.follow("seed", range(10_001), key="filter_seed")
     number = seed.number_input(
-        "Seed",
+        say("making.seed"),
         0,
         10_000,
         0,
         key="filter_seed",
         persist_state="session",
-        help="What is drawn to start from. Same seed, same picture.",
+        help=say("making.help_seed"),
     )
     links.keep("seed", number)
     return side, count, number

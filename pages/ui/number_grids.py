@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 import vizlib
+from pages.ui.language import say
 
 COLORMAP = "RdBu_r"
 #: A grid of more is not written out: nobody would read it, and browsers would be slow.
@@ -83,15 +84,15 @@ def grid(
     """
     if values.size > MOST_CELLS:
         height, width = values.shape
-        return _figure(title, f"{height} x {width} numbers, too many to write out")
+        return _figure(title, say("number_grids.too_many", height=height, width=width))
     colours = vizlib.render.colorize(values, colormap=COLORMAP, limit=limit or None)
     hatched = np.zeros(values.shape, bool) if padding is None else padding
-    cells = []
+    cells, padded = [], escape(say("number_grids.padding"), quote=True)
     for place in np.ndindex(values.shape):
         classes = ["cell"]
         classes += ["padding"] * bool(hatched[place])
         classes += ["wins"] * (place == wins) + ["asked"] * (place == asked)
-        note = "padding" if hatched[place] else f"{values[place]:.7g}"
+        note = padded if hatched[place] else f"{values[place]:.7g}"
         cells.append(_cell(values[place], colours[place], " ".join(classes), note))
     columns = values.shape[1]
     size = "grid small" if columns > 5 else "grid"
@@ -119,7 +120,7 @@ def _luminance(colour: np.ndarray) -> float:
 
 def _spoken(values: np.ndarray, title: str) -> str:
     rows = "; ".join(" ".join(short(value) for value in row) for row in values)
-    return escape(f"{title}: {rows}", quote=True)
+    return escape(say("number_grids.spoken", title=title, rows=rows), quote=True)
 
 
 def row(*parts: str) -> str:

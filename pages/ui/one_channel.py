@@ -5,8 +5,10 @@ import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, jobs, links, scripts, selection
+from pages.ui.language import say
 from pages.ui.making import Making
 from pages.ui.one_class import seen_of
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 
 PATCHES, VARIANTS = 6, 4
@@ -26,10 +28,11 @@ def show(chosen: selection.Selection, layer: vizlib.LayerInfo, making: Making) -
 def choose_channel(layer: vizlib.LayerInfo) -> int:
     key, last = f"filter_channel:{layer.name}:{layer.channels}", layer.channels - 1
     if last == 0:
-        st.caption("This layer has one channel.")
+        st.caption(say("one_channel.only_one"))
         return 0
     links.follow("channel", range(layer.channels), key=key)
-    channel = st.number_input("Channel", 0, last, key=key, persist_state="session", width=200)
+    label = say("one_channel.channel")
+    channel = st.number_input(label, 0, last, key=key, persist_state="session", width=200)
     links.keep("channel", channel)
     return channel
 
@@ -44,7 +47,7 @@ def show_pattern(
             chosen.convnet, layer.name, [channel], progress=progress, **making.options
         )
 
-    title = f"Pattern of channel {channel} of {layer.name}"
+    title = say("one_channel.pattern", channel=channel, layer=layer.name)
     made = jobs.result("channel", jobs.Job(order, title), compute)
     if made is None:
         return
@@ -68,15 +71,15 @@ def compare(
     largest = float(peaks.mean[:, channel].max())
     if largest > 0 and reached > 0:
         name = as_written(peaks.names[int(peaks.mean[:, channel].argmax())])
+        photos, times = len(peaks.names), reached / largest
         st.caption(
-            f"The largest mean on {len(peaks.names)} photos is {largest:.4g} ({name}): the pattern "
-            f"reaches **{reached / largest:.1f} times** that."
+            say("one_channel.reached", photos=photos, largest=largest, name=name, times=times)
         )
-    st.caption(as_written(peaks.describe(channel)))
+    st.caption(as_written(retold(peaks.describe(channel))))
 
 
 def show_photo(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
-    st.subheader("In your photo", anchor=False)
+    st.subheader(say("one_channel.in_photo"), anchor=False)
     maps = computing.maps(chosen.network.key, chosen.photo.key, layer.name, chosen)
     values = maps[..., channel]
     largest = float(np.abs(values).max())
@@ -85,59 +88,55 @@ def show_photo(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: in
     options = {"colormap": "viridis", "limit": largest or None}
     coloured = vizlib.render.colorize(position, size=picture.shape[:2], **options)
     blended = vizlib.render.overlay(picture, position, alpha=0.6, **options)
-    title, name = f"channel {channel} of {layer.name}", chosen.photo.title
+    shown = {"channel": channel, "layer": layer.name, "photo": chosen.photo.title}
+    pictures = {"photo": picture, "map": coloured, "laid_over": blended}
     controls.side_by_side(
         [
-            (picture, "The photo", f"Photo: {name}"),
-            (coloured, title.capitalize(), f"Map of {title} for {name}"),
-            (blended, "Laid over the photo", f"Map of {title} laid over {name}"),
+            (pixels, say(f"one_channel.{name}", **shown), say(f"one_channel.{name}_alt", **shown))
+            for name, pixels in pictures.items()
         ]
     )
-    st.caption(
-        f"Minimum {values.min():.4g}, mean {values.mean():.4g}, maximum {values.max():.4g}, "
-        f"above zero in {np.mean(values > 0):.0%} of places."
-    )
+    extremes = {"minimum": values.min(), "mean": values.mean(), "maximum": values.max()}
+    st.caption(say("one_channel.values", **extremes, above=np.mean(values > 0)))
 
 
 def show_patches(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
-    st.subheader("Where real photos drive it most", anchor=False)
+    st.subheader(say("one_channel.where"), anchor=False)
     found = computing.patches(chosen.network.key, chosen.photo.key, layer.name, channel, chosen)
     field = computing.receptive_field(chosen.network.key, layer.name, chosen)
     height, width = field.size
-    seen = f"{width} x {height} pixels of the network's input"
-    st.caption(
-        f"Of each sample photo and yours the place with the largest value, cut out to what the "
-        f"channel can see from there: {seen}, less at the border. {field.diagnosis or ''}"
-    )
+    diagnosis = retold(field.diagnosis or "")
+    st.caption(say("one_channel.where_explained", width=width, height=height, diagnosis=diagnosis))
     for column, patch in zip(st.columns(PATCHES), found[:PATCHES], strict=False):
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
-        title = f"{patch.name}: {patch.activation:.3g}"
-        alt = f"Place in {patch.name} that drives channel {channel} of {layer.name} most"
+        title = say("one_channel.patch", photo=patch.name, activation=patch.activation)
+        alt = say("one_channel.patch_alt", photo=patch.name, channel=channel, layer=layer.name)
         column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)
 
 
 def show_classes(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
     if not chosen.convnet.is_classifier:
         return
-    st.subheader("Which classes it feeds", anchor=False)
+    st.subheader(say("one_channel.classes"), anchor=False)
     fed = computing.classes_fed(chosen.network.key, layer.name, channel, chosen)
     if fed.diagnosis:
-        st.caption(as_written(fed.diagnosis))
+        st.caption(as_written(retold(fed.diagnosis)))
     if fed.top:
         st.dataframe(
-            [{"class": one.label, "score rises by": one.weight} for one in fed.top],
+            [{"class": one.label, "rise": one.weight} for one in fed.top],
             hide_index=True,
             width="content",
-            alt=f"Classes that channel {channel} of {layer.name} feeds most",
+            column_config={name: say(f"one_channel.column.{name}") for name in ("class", "rise")},
+            alt=say("one_channel.classes_alt", channel=channel, layer=layer.name),
         )
-        st.caption("By how many logits a class rises when the channel rises by 1 everywhere.")
+        st.caption(say("one_channel.classes_explained"))
 
 
 def show_more(
     chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int, making: Making
 ) -> None:
     """Make, when asked, what the channel dislikes and several pictures that it likes."""
-    st.subheader("More than one picture", anchor=False)
+    st.subheader(say("one_channel.more"), anchor=False)
     objective = vizlib.objectives.channel(layer.name, channel)
     wanted = [
         vizlib.objectives.negative(objective),
@@ -149,22 +148,20 @@ def show_more(
 
     key = (making.order(chosen.network.key, layer.name, (channel,)), "more")
     there = jobs.queue().result(key) is not None or jobs.asked("channel_more", key)
-    label = f"What silences it, and {VARIANTS} different patterns"
-    if not there and not st.button(label, icon=":material/play_arrow:"):
+    label = say("one_channel.make_more", count=VARIANTS)
+    if not there and not st.button(label, key="channel_make_more", icon=":material/play_arrow:"):
         return
     made = jobs.result("channel_more", jobs.Job(key, label), compute)
     if made is None:
         return
-    titles = ["Silences it", *(f"Drives it, {i + 1}" for i in range(VARIANTS))]
+    drives = (say("one_channel.drives", number=i + 1) for i in range(VARIANTS))
+    titles = [say("one_channel.silences"), *drives]
     for column, title, pixels, index in zip(
         st.columns(len(titles)), titles, made.images, range(len(titles)), strict=True
     ):
         shown = vizlib.render.faded(pixels, seen_of(made, index))
-        alt = f"{title}: pattern for channel {channel} of {layer.name}"
+        alt = say("one_channel.more_alt", title=title, channel=channel, layer=layer.name)
         column.image(shown, title, width="stretch", output_format="PNG", alt=alt)
         if made.diagnosis[index]:
-            column.caption(as_written(made.diagnosis[index]))
-    st.caption(
-        "A channel often answers to several things: the four patterns are made to differ from one "
-        "another in what else they show."
-    )
+            column.caption(as_written(retold(made.diagnosis[index])))
+    st.caption(say("one_channel.more_explained"))

@@ -5,6 +5,7 @@ import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, jobs, links, scripts, selection
+from pages.ui.language import say
 from pages.ui.making import Making
 from pages.ui.wording import as_written
 
@@ -13,9 +14,7 @@ def show(chosen: selection.Selection, making: Making) -> None:
     """Let a class be chosen, and make its picture."""
     convnet = chosen.convnet
     if not convnet.is_classifier:
-        st.info(
-            "This network has no classes. Its channels can be looked at.", icon=":material/info:"
-        )
+        st.info(say("one_class.no_classes"), icon=":material/info:")
         return
     index = choose_class(chosen)
     label = convnet.label(index)
@@ -25,24 +24,21 @@ def show(chosen: selection.Selection, making: Making) -> None:
         return vizlib.optimize(convnet, [objective], progress=progress, **making.options)
 
     key = making.order(chosen.network.key, "class", (index,))
-    made = jobs.result("class", jobs.Job(key, f"What {label} looks like to the network"), compute)
+    made = jobs.result("class", jobs.Job(key, say("one_class.job", label=label)), compute)
     if made is None:
         return
     picture, facts = st.columns([3, 2], gap="large")
     pixels = vizlib.render.faded(made.images[0], seen_of(made, 0))
     with picture:
-        st.image(
-            pixels, width=512, output_format="PNG", alt=f"What raises the score of {label} most"
-        )
+        alt = say("one_class.picture", label=label)
+        st.image(pixels, width=512, output_format="PNG", alt=alt)
         name = controls.file_stem(convnet.name, label, making.recipe, f"seed{making.seed}")
         controls.download_png(vizlib.render.to_png(pixels), name, key="class_png")
     with facts:
-        controls.show_ascent(made.objective[0], made.diagnosis[0], f"Score of {label}")
+        title = say("one_class.score", label=label)
+        controls.show_ascent(made.objective[0], made.diagnosis[0], title)
         photo = computing.logits(chosen.network.key, chosen.photo.key, chosen)[index]
-        st.caption(
-            f"The score of {as_written(label)} for your photo is {photo:.4g}. A picture that "
-            "scores higher than any photo is not a better example: it is what the score rewards."
-        )
+        st.caption(say("one_class.explanation", label=as_written(label), score=photo))
     controls.copy_as_python(
         scripts.pictures(chosen, f"[vizlib.objectives.class_logit({index})]", making.options, name)
     )
@@ -59,12 +55,12 @@ def choose_class(chosen: selection.Selection) -> int:
     key = f"filter_class:{chosen.network.key}:{chosen.photo.key}"
     links.follow("class", ranked, key=key)
     index = st.selectbox(
-        "Class, most likely first",
+        say("one_class.class"),
         ranked,
         format_func=controls.class_titles(chosen.convnet, probabilities).__getitem__,
         key=key,
         persist_state="session",
-        help="Type a name to search all classes.",
+        help=say("one_class.help_class"),
     )
     links.keep("class", index)
     return index

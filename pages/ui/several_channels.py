@@ -10,18 +10,15 @@ import streamlit as st
 import vizlib
 from pages.ui import computing, controls, jobs, scripts, selection
 from pages.ui.computing import Order
+from pages.ui.language import say
 from pages.ui.making import Making
+from pages.ui.retelling import retold
 from pages.ui.tiles import Tiles, pick_tile
 
-WAYS = ["first", "range", "list", "random", "strongest"]
-WAY_TITLES = {
-    "first": "First ones",
-    "range": "A range",
-    "list": "A list",
-    "random": "At random",
-    "strongest": "Strongest here",
-}
-PART = re.compile(r"(\d{1,6})\s*(?:[-–]\s*(\d{1,6}))?")
+WAYS = ("first", "range", "list", "random", "strongest")
+# Chinese keyboards have marks of their own.
+BETWEEN = re.compile(r"[,;，；、]")
+PART = re.compile(r"(\d{1,6})\s*(?:[-–—－]\s*(\d{1,6}))?")
 SLOT = "filters"
 MAX_MEGAPIXELS = 16
 
@@ -33,7 +30,8 @@ def show(chosen: selection.Selection, layer: vizlib.LayerInfo, making: Making) -
     if channels and not told_too_many(len(channels), making.size):
         order = making.order(chosen.network.key, layer.name, channels)
     pressed = st.button(
-        "Make patterns",
+        say("several_channels.make"),
+        key="filter_make",
         type="primary",
         icon=":material/play_arrow:",
         disabled=order is None,
@@ -45,18 +43,15 @@ def show(chosen: selection.Selection, layer: vizlib.LayerInfo, making: Making) -
     if shown is not None:
         show_patterns(chosen, *shown)
     elif not jobs.running(SLOT):
-        st.info("Choose a layer and channels, then press *Make patterns*.", icon=":material/info:")
+        st.info(say("several_channels.choose"), icon=":material/info:")
 
 
 def told_too_many(count: int, side: int) -> bool:
     most = MAX_MEGAPIXELS * 10**6 // side**2
     if count <= most:
         return False
-    st.error(
-        f"Expected at most {most} channels at {side} x {side} pixels, so that the picture of all "
-        f"of them stays within {MAX_MEGAPIXELS} megapixels. Received: {count}.",
-        icon=":material/error:",
-    )
+    limits = {"most": most, "side": side, "megapixels": MAX_MEGAPIXELS}
+    st.error(say("several_channels.too_many", count=count, **limits), icon=":material/error:")
     return True
 
 
@@ -65,26 +60,28 @@ def choose_channels(
 ) -> tuple[int, ...]:
     last = layer.channels - 1
     if last == 0:
-        st.caption("This layer has one channel.")
+        st.caption(say("several_channels.only_one"))
         return (0,)
     way = st.segmented_control(
-        "Channels",
+        say("several_channels.channels"),
         WAYS,
         default="first",
         required=True,
         key="filter_way",
-        format_func=WAY_TITLES.get,
+        format_func=lambda way: say(f"several_channels.way.{way}"),
         persist_state="session",
     )
     if way == "list":
-        text = st.text_input("Numbers, as in 3, 17, 40-44", "0-7", key="filter_list")
+        text = st.text_input(say("several_channels.numbers"), "0-7", key="filter_list")
         return listed(text, last)
     if way == "range":
         ends = (0, min(15, last))
-        low, high = st.slider("From, to", 0, last, ends, key=f"filter_range:{layer.name}:{last}")
+        key = f"filter_range:{layer.name}:{last}"
+        low, high = st.slider(say("several_channels.ends"), 0, last, ends, key=key)
         return tuple(range(low, high + 1))
     most = min(64, last + 1)
-    count = st.slider("How many", 1, most, min(16, most), key=f"filter_count:{layer.name}:{last}")
+    key = f"filter_count:{layer.name}:{last}"
+    count = st.slider(say("several_channels.count"), 1, most, min(16, most), key=key)
     return tuple(int(channel) for channel in some_channels(chosen, layer, way, count, seed))
 
 
@@ -103,7 +100,7 @@ def some_channels(
 def listed(text: str, last: int) -> tuple[int, ...]:
     """Read ``"3, 17, 40-44"``; what cannot be read is told."""
     found: list[int] = []
-    parts = [part.strip() for part in text.replace(";", ",").split(",")]
+    parts = [part.strip() for part in BETWEEN.split(text)]
     for part in [part for part in parts if part] or [""]:
         numbers = PART.fullmatch(part)
         low, high = (int(n or numbers[1]) for n in numbers.groups()) if numbers else (0, -1)
@@ -115,12 +112,10 @@ def listed(text: str, last: int) -> tuple[int, ...]:
 
 
 def tell_unreadable(part: str, last: int) -> None:
-    example = "such as 3, 17, 40-44" if last >= 44 else f"such as 0-{last}"
-    st.error(
-        f"Expected channel numbers from 0 to {last}, {example}. "
-        f"Received: {part[:40] or 'nothing'}.",
-        icon=":material/error:",
-    )
+    example = "3, 17, 40-44" if last >= 44 else f"0-{last}"
+    given = part[:40] or say("several_channels.nothing")
+    sentence = say("several_channels.unreadable", last=last, example=example, part=given)
+    st.error(sentence, icon=":material/error:")
 
 
 def begin(chosen: selection.Selection, order: Order) -> None:
@@ -142,8 +137,14 @@ def begin(chosen: selection.Selection, order: Order) -> None:
             progress=progress,
         )
 
-    title = f"{len(order.channels)} patterns of {order.layer} ({chosen.network.title})"
+    title = counted("job", order.channels, layer=order.layer, network=chosen.network.title)
     jobs.start(SLOT, jobs.Job(order, title), compute)
+
+
+def counted(key: str, things: Sequence[object], **values: str) -> str:
+    """Say how many there are, of one thing or of several."""
+    number = "one" if len(things) == 1 else "many"
+    return say(f"several_channels.{key}.{number}", count=len(things), **values)
 
 
 def finished(chosen: selection.Selection) -> tuple[Order, vizlib.FilterPatterns] | None:
@@ -162,7 +163,7 @@ def finished(chosen: selection.Selection) -> tuple[Order, vizlib.FilterPatterns]
 def show_patterns(
     chosen: selection.Selection, order: Order, patterns: vizlib.FilterPatterns
 ) -> None:
-    st.subheader(f"{len(patterns.channels)} patterns of {order.layer}", anchor=False)
+    st.subheader(counted("title", patterns.channels, layer=order.layer), anchor=False)
     tell_silent(patterns)
     laid_out, columns, gap = lay_out(patterns)
     grid = computing.pattern_grid(order, columns, gap, pictures_of(laid_out))
@@ -184,20 +185,21 @@ def show_patterns(
 def tell_silent(patterns: vizlib.FilterPatterns) -> None:
     silent = [sentence for sentence in patterns.diagnosis if sentence]
     if silent:
-        with st.expander(f"{len(silent)} of them show nothing"):
-            st.markdown("\n".join(f"- {sentence}" for sentence in silent))
+        with st.expander(counted("silent", silent), key="filter_silent"):
+            st.markdown("\n".join(f"- {retold(sentence)}" for sentence in silent))
 
 
 def show_grid(patterns: vizlib.FilterPatterns, channel: int, key: str, tiles: Tiles) -> None:
     def pick(index: int) -> None:
         st.session_state[key] = patterns.channels[index]
 
+    channels = ", ".join(map(str, patterns.channels))
     pick_tile(
         tiles,
         key="patterns",
         selected=patterns.channels.index(channel),
         on_pick=pick,
-        alt=f"Patterns of channels {', '.join(map(str, patterns.channels))} of {patterns.layer}",
+        alt=say("several_channels.grid", channels=channels, layer=patterns.layer),
         max_width=tiles.columns * max(160, tiles.width),
     )
 
@@ -205,7 +207,7 @@ def show_grid(patterns: vizlib.FilterPatterns, channel: int, key: str, tiles: Ti
 def tiles_of(patterns: vizlib.FilterPatterns, columns: int, gap: int, png: bytes) -> Tiles:
     height, width = patterns.images.shape[1:3]
     labels = [
-        f"channel {c} · objective {trace[-1]:.4g}"
+        say("several_channels.tile", channel=c, objective=trace[-1])
         for c, trace in zip(patterns.channels, patterns.objective, strict=True)
     ]
     return Tiles(png=png, columns=columns, height=height, width=width, gap=gap, labels=labels)
@@ -231,10 +233,10 @@ def lay_out(patterns: vizlib.FilterPatterns) -> tuple[vizlib.FilterPatterns, int
     """Let the visitor choose between all in order and the best, stitched; with columns and gap."""
     largest = math.isqrt(len(patterns.channels))
     stitched = largest > 1 and st.toggle(
-        "Stitch the best together",
+        say("several_channels.stitch"),
         key="stitched",
         persist_state="session",
-        help="The largest square of those that the network answers to most, strongest first.",
+        help=say("several_channels.help_stitch"),
     )
     if stitched:
         return patterns.best(largest**2), largest, 5
@@ -242,20 +244,23 @@ def lay_out(patterns: vizlib.FilterPatterns) -> tuple[vizlib.FilterPatterns, int
 
 
 def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: str) -> None:
-    st.subheader("One pattern, large", anchor=False)
+    st.subheader(say("several_channels.one_large"), anchor=False)
     picture, facts = st.columns([3, 2], gap="large")
     with facts:
         st.session_state[key] = channel
         channel = st.selectbox(
-            "Channel", patterns.channels, key=key, help="Or click a tile in the grid above."
+            say("several_channels.channel"),
+            patterns.channels,
+            key=key,
+            help=say("several_channels.help_channel"),
         )
         index = patterns.channels.index(channel)
         trace, diagnosis = patterns.objective[index], patterns.diagnosis[index]
         controls.show_channel_ascent(trace, diagnosis, channel)
     pixels = pictures_of(patterns)[index]
     with picture:
-        width, title = min(512, max(256, 3 * pixels.shape[1])), f"Pattern of channel {channel}"
-        alt = f"{title} of {patterns.layer}"
+        width = min(512, max(256, 3 * pixels.shape[1]))
+        alt = say("several_channels.pattern", channel=channel, layer=patterns.layer)
         st.image(pixels, width=width, output_format="PNG", alt=alt)
         png = vizlib.render.to_png(pixels)
         controls.download_png(png, f"{name}_channel{channel}", key="pattern_png")

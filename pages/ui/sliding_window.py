@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from pages.ui.language import say
+
 _CSS = """
 .root { container-type: inline-size; }
 .panels { display: grid; gap: 0.75rem 1rem; align-items: start; max-width: 78rem; }
@@ -114,7 +116,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
       panel.mark.style.height = `max(${(100 * (bottom - top)) / seen.height}%, 9px)`;
     }
     const value = data.values[r * data.columns + c];
-    label.textContent = `row ${r}, column ${c}` + (value === undefined ? "" : `: ${value}`);
+    label.textContent = (value === undefined ? data.said.place : data.said.value)
+      .replace("{row}", r).replace("{column}", c).replace("{value}", value);
   };
 
   const output = panels.at(-1);
@@ -123,7 +126,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   output.view.classList.add("pickable");
   output.view.tabIndex = 0;
   output.view.setAttribute("role", "application");
-  output.view.setAttribute("aria-roledescription", "map, move with the arrow keys");
+  output.view.setAttribute("aria-roledescription", data.said.moves);
   output.view.setAttribute("aria-label", output.alt);
   const pick = (r, c) => {
     if (r < 0 || c < 0 || r >= data.rows || c >= data.columns) return;
@@ -231,6 +234,11 @@ def slide(
             "rows": rows,
             "columns": columns,
             "place": list(place),
+            # The browser puts the numbers in.
+            "said": {
+                name: say(f"sliding_window.{name}", row="{row}", column="{column}", value="{value}")
+                for name in ("moves", "place", "value")
+            },
         },
         on_picked_change=lambda: on_pick(*divmod(int(st.session_state[state_key].picked), columns)),
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 import vizlib
 from pages.ui import computing, controls
+from pages.ui.language import say
 from pages.ui.number_grids import COLORMAP
 from pages.ui.selection import Selection
 from pages.ui.sliding_window import Panel, Span
@@ -46,10 +47,11 @@ def panels(
     height, width, count = work.inputs.shape
     names = colours(chosen.convnet, layer, work)
     reads = names is not None and (height, width) == chosen.convnet.input_size
-    name = f"channel {seen} of {count}" if names is None else names[seen]
-    what = f"the photo, {width} x {height}" if reads else name
+    what = names[seen] if names else say("window_panels.takes_channel", channel=seen, count=count)
+    if reads:
+        what = say("window_panels.takes_photo", width=width, height=height)
     picture = chosen.convnet.input_image(chosen.image) if reads else coloured(work.inputs, seen)
-    taken = _input_panel(work, picture, f"What the layer takes: {what}")
+    taken = _input_panel(work, picture, what)
     return [
         *([] if reads else [_photo_panel(chosen, layer)]),
         taken,
@@ -69,8 +71,8 @@ def _photo_panel(chosen: Selection, layer: vizlib.LayerInfo) -> Panel:
     boxes = [field.box(row, 0) for row in range(rows)]
     height, width = chosen.thumbnail.shape[:2]
     return Panel(
-        title="Your photo: all that this number depends on",
-        alt="The photo with the receptive field",
+        title=say("window_panels.photo"),
+        alt=say("window_panels.photo_alt"),
         png=vizlib.render.to_png(chosen.thumbnail),
         size=field.image_size,
         down=[(box.top, box.bottom) for box in boxes],
@@ -81,14 +83,14 @@ def _photo_panel(chosen: Selection, layer: vizlib.LayerInfo) -> Panel:
 
 
 def _input_panel(
-    work: vizlib.Convolution | vizlib.Pooling, picture: np.ndarray, title: str
+    work: vizlib.Convolution | vizlib.Pooling, picture: np.ndarray, what: str
 ) -> Panel:
     pixels = picture[..., 0] if picture.shape[2] == 1 else picture
     (down, across), lengths = work.windows, work.inputs.shape[:2]
     rows, columns = work.outputs.shape[:2]
     return Panel(
-        title=title,
-        alt=f"{title}, with the window",
+        title=say("window_panels.takes", what=what),
+        alt=say("window_panels.takes_alt", what=what),
         png=vizlib.render.to_png(pixels),
         size=lengths,
         down=_spans(down, rows),
@@ -116,7 +118,7 @@ def _closeup(work: vizlib.Convolution | vizlib.Pooling, taken: Panel) -> Sequenc
     if cells * 1.5 > min(taken.size):
         return []
     down, across = (window._replace(before=0).taps(0).tolist() for window in work.windows)
-    title = "Close-up: the window and its surroundings"
+    title = say("window_panels.closeup")
     return [
         Panel(
             title=title,
@@ -136,9 +138,10 @@ def _output_panel(
     work: vizlib.Convolution | vizlib.Pooling, layer: vizlib.LayerInfo, channel: int
 ) -> Panel:
     rows, columns = work.outputs.shape[:2]
+    shown = {"channel": channel, "layer": layer.name, "count": layer.channels}
     return Panel(
-        title=f"What it gives: channel {channel} of {layer.channels}",
-        alt=f"Channel {channel} of {layer.name}, {columns} x {rows} places to choose from",
+        title=say("window_panels.gives", **shown),
+        alt=say("window_panels.gives_alt", **shown, width=columns, height=rows),
         png=vizlib.render.to_png(coloured(work.outputs, channel)),
         size=(rows, columns),
         down=[(row, row + 1) for row in range(rows)],

@@ -84,11 +84,28 @@ def test_the_table_tells_the_same(dashboard):
     assert list(table["layer"]) == [layer.name for layer in net.all_layers]
     assert list(table["kind"]) == [layer.kind for layer in net.all_layers]
     assert table["parameters"].sum() == net.model.count_params()
-    fed_by = dict(zip(table["layer"], table["fed by"], strict=True))
+    fed_by = dict(zip(table["layer"], table["fed_by"], strict=True))
     assert fed_by["fire2_concat"] == "fire2_expand1x1, fire2_expand3x3"
     strongest = vizlib.strongest_channels(net, vizlib.load_image(PARROT))
-    for layer, channel in zip(table["layer"], table["strongest channel"], strict=True):
+    for layer, channel in zip(table["layer"], table["strongest_channel"], strict=True):
         assert channel == strongest[layer].channel if layer in strongest else channel != channel
+
+
+def test_a_chinese_visitor_finds_the_same_layers(dashboard):
+    english, chinese = (
+        dashboard("architecture", network="squeezenet", lang=code) for code in ("en", "zh")
+    )
+    said = {code: layer_map(app)["said"] for code, app in (("en", english), ("zh", chinese))}
+    assert said["en"]["found"] == "{number} of {count}"
+    assert said["zh"]["found"] == "第 {number} 个，共 {count} 个"
+    for name in said["en"]:
+        assert said["en"][name] != said["zh"][name]
+    assert [card["title"] for card in layer_map(chinese)["nodes"]] == list(cards(english))
+    card, told = cards(english)["fire2_concat"], cards(chinese)["fire2_concat"]
+    assert told["facts"] == card["facts"].replace("ch.", "通道")
+    assert "输入来自 fire2_expand1x1, fire2_expand3x3" in told["alt"]
+    assert layer_map(chinese)["content"] != layer_map(english)["content"]
+    assert list(chinese.dataframe[0].value) == list(english.dataframe[0].value)
 
 
 def test_a_layer_without_maps_leads_nowhere_and_has_no_picture(dashboard):
@@ -155,5 +172,5 @@ def test_what_is_not_known_is_said_and_the_table_stays(dashboard, monkeypatch):
     app = dashboard("architecture", network="mobilenet-bundled")
     assert "not known" in sentences(app)
     assert not [c for c in app.get("bidi_component") if c.key.endswith("_layer_map")]
-    assert set(app.dataframe[0].value["fed by"]) == {""}
+    assert set(app.dataframe[0].value["fed_by"]) == {""}
     assert mosaic(app, "samples")

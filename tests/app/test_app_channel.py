@@ -155,6 +155,11 @@ def test_a_layer_is_made_kept_and_shown_again(view, dashboard, convnet):
     assert any(text.startswith(f"**{count} of {count}**") for text in captions(app))
     assert mosaic(app, "atlas")["count"] == count
     assert not [b for b in app.button if b.label in ("Make all", "Go on")]
+    assert mosaic(app, "atlas")["labels"][0].startswith("channel 0 · ")
+    # Pictures are kept for all visitors, words are not.
+    app.sidebar.selectbox(key="language").set_value("zh").run()
+    assert mosaic(app, "atlas")["labels"][0].startswith("通道 0 · ")
+    app.sidebar.selectbox(key="language").set_value("en").run()
     visit(app, "network")
     visit(app, "filters")
     assert mosaic(app, "atlas")["count"] == count

@@ -82,6 +82,30 @@ def test_the_sum_is_that_of_the_library_and_of_the_network(dashboard, convnet, i
     assert not app.warning
 
 
+def test_a_layer_without_bias_says_so(dashboard):
+    link = {"network": "mobilenet-bundled", "layer": "conv1"}
+    app = dashboard("convolution", **link, channel="3", row="50", column="60")
+    step = vizlib.convolution(
+        vizlib.load_convnet("mobilenet-bundled"),
+        vizlib.load_image("sample_images/cat-and-dog.jpg"),
+        "conv1",
+    ).at(3, 50, 60)
+    written = sums(app)
+    assert list(written) == ["red", "green", "blue", "sum", "the network itself gives"]
+    assert written["sum"] == number_grids.plain(step.contributions.sum())
+    assert "This layer has no bias." in captions(app)
+    app = dashboard("convolution", **link, lang="zh")
+    assert "这个层没有偏置。" in captions(app)
+    assert "偏置" not in sums(app)
+
+
+def test_a_bias_of_zero_is_a_term_of_the_sum(dashboard, tmp_path):
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(2, 3, name="zero")])
+    app = upload_model(dashboard("convolution"), saved(model, tmp_path))
+    assert sums(app)["bias"] == "+0"
+    assert not any("no bias" in caption for caption in captions(app))
+
+
 def test_patch_kernel_and_products_are_written_out(dashboard, convnet, image):
     app = dashboard("convolution", layer="conv1", channel="5", row="0", column="31")
     step = vizlib.convolution(convnet, image, "conv1").at(5, 0, 31)
@@ -109,6 +133,14 @@ def test_of_many_channels_the_strongest_are_shown_and_the_others_summed(dashboar
         assert len(grids(app)) >= 3 * count
     shown = sliding(app)["panels"]
     assert f"channel {strongest[0]} of 64" in shown[1]["title"]
+
+
+def test_of_one_channel_that_is_left_is_told_in_the_singular(dashboard, tmp_path):
+    model = keras.Sequential([keras.Input((6, 6, 3)), layers.Conv2D(4, 1), layers.Conv2D(2, 1)])
+    app = upload_model(dashboard("convolution"), saved(model, tmp_path))
+    names = [option.partition(" ")[0] for option in app.main.selectbox[0].options]
+    app.main.selectbox[0].set_value(names[-1]).run()
+    assert "and 1 other" in sums(app)
 
 
 def test_every_choice_of_a_number_changes_what_is_shown(dashboard):
@@ -163,6 +195,19 @@ def test_the_first_number_is_one_of_a_channel_that_fires_in_few_places(dashboard
     assert maps[..., channel].argmax() == row * 32 + column
     share = [(maps[..., c] > maps[..., c].max() / 2).mean() for c in range(32)]
     assert share[channel] < np.median(share)
+
+
+def test_a_chinese_visitor_is_told_the_same_numbers(dashboard):
+    link = {"layer": "conv2", "channel": "9", "row": "3", "column": "15"}
+    english, chinese = (dashboard("convolution", **link, lang=code) for code in ("en", "zh"))
+    assert list(sums(chinese).values()) == list(sums(english).values())
+    assert list(sums(chinese))[-3:] == ["总和", "网络本身的结果", "经过 relu 后"]
+    said = sliding(chinese)["said"]
+    assert said["value"] == "行 {row}，列 {column}：{value}"
+    assert sliding(english)["said"]["value"] == "row {row}, column {column}: {value}"
+    assert [panel["png"] for panel in sliding(chinese)["panels"]] == [
+        panel["png"] for panel in sliding(english)["panels"]
+    ]
 
 
 def test_a_window_hard_to_see_has_a_close_up(dashboard):

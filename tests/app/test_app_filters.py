@@ -54,12 +54,33 @@ def test_patterns_are_those_of_the_library(filters):
 
 @pytest.mark.parametrize(
     ("text", "channels"),
-    [("3", [3]), ("5-7, 1;1", [5, 6, 7, 1]), (" 2 – 3 ,", [2, 3]), ("0-0", [0])],
+    [
+        ("3", [3]),
+        ("5-7, 1;1", [5, 6, 7, 1]),
+        (" 2 – 3 ,", [2, 3]),
+        ("0-0", [0]),
+        ("1，3；0、5—6", [1, 3, 0, 5, 6]),
+    ],
 )
 def test_lists_of_channels_are_read(filters, text, channels):
     filters.text_input(key="filter_list").set_value(text).run()
     make(filters)
     assert shown(filters) == [f"channel {c}" for c in channels]
+
+
+def test_another_language_loses_neither_choices_nor_patterns(filters):
+    make(filters)
+    before = mosaic(filters, "patterns")["png"]
+    filters.sidebar.selectbox(key="language").set_value("zh").run()
+    assert shown(filters) == ["通道 0", "通道 3"]
+    assert mosaic(filters, "patterns")["png"] == before
+    assert filters.selectbox(key="filter_recipe").value == "classic"
+    assert filters.button_group(key="filter_way").value == "list"
+    assert filters.text_input(key="filter_list").value == "0, 3"
+    assert filters.number_input(key="filter_steps:classic").value == 2
+    assert "生成图案" in [button.label for button in filters.button]
+    filters.text_input(key="filter_list").set_value("x").run()
+    assert "收到的是：x" in filters.error[0].value
 
 
 @pytest.mark.parametrize(

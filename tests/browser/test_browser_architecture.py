@@ -126,6 +126,13 @@ def test_moving_and_zooming_ask_nothing_of_the_server(come):
     assert visitor.heading() == "How is the network built?"
 
 
+def test_names_can_be_read_on_a_phone(come):
+    visitor = come(f"/architecture{LINK[1:]}", viewport={"width": 390, "height": 844})
+    name = visitor.card("fire2_expand1x1").locator(".name")
+    pixels = name.evaluate("name => parseFloat(getComputedStyle(name).fontSize)")
+    assert pixels * scale_of(visitor) >= 12
+
+
 def test_a_drag_that_begins_on_a_layer_is_no_click(come):
     visitor = come(LINK).go("Architecture")
     box = visitor.card("pool1").bounding_box()
