@@ -51,7 +51,7 @@ def assert_range(found, heatmap) -> None:
 def test_methods_side_by_side_are_those_chosen(dashboard, convnet, image):
     app = view(dashboard("heatmaps"), "compare")
     names = ["Grad-CAM", "HiResCAM", "Gradient"]
-    app.multiselect(key="comparison:Methods").set_value(names).run()
+    app.multiselect(key="comparison:methods").set_value(names).run()
     assert titles(app) == names
     for found, name in zip(ranges(app), names, strict=True):
         assert_range(found, vizlib.HEATMAP_METHODS[name](convnet, image))
@@ -60,14 +60,14 @@ def test_methods_side_by_side_are_those_chosen(dashboard, convnet, image):
 
 def test_a_long_method_is_computed_in_the_background(dashboard, convnet, image):
     app = view(dashboard("heatmaps"), "compare")
-    app.multiselect(key="comparison:Methods").set_value(["Grad-CAM", "Occlusion"]).run()
+    app.multiselect(key="comparison:methods").set_value(["Grad-CAM", "Occlusion"]).run()
     wait(app, lambda app: len(ranges(app)) == 2)
     assert_range(ranges(app)[1], vizlib.occlusion(convnet, image))
     assert not app.toggle(key="one_scale").disabled
 
 
 def test_classes_have_one_scale_unless_asked_otherwise(dashboard, convnet, image):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Classes")
+    app = differ(view(dashboard("heatmaps"), "compare"), "classes")
     assert len(titles(app)) == 3  # two maps and their difference
     for (low, high), index in zip(ranges(app), (1, 0), strict=True):
         assert_range((low, high), vizlib.grad_cam(convnet, image, class_index=index))
@@ -85,7 +85,7 @@ def test_the_difference_of_two_maps_is_first_minus_second(dashboard, monkeypatch
         drawn.append((values, options))
         return original(picture, values, **options)
 
-    app = differ(view(dashboard("heatmaps"), "compare"), "Classes")
+    app = differ(view(dashboard("heatmaps"), "compare"), "classes")
     monkeypatch.setattr(vizlib.render, "overlay", watched)
     app.toggle(key="signed").set_value(True).run()
     (one, first), (other, second), (difference, last) = drawn
@@ -98,8 +98,8 @@ def test_the_difference_of_two_maps_is_first_minus_second(dashboard, monkeypatch
 
 
 def test_layers_side_by_side(dashboard, convnet, image):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Layers")
-    chosen = app.multiselect(key="comparison:Layers")
+    app = differ(view(dashboard("heatmaps"), "compare"), "layers")
+    chosen = app.multiselect(key="comparison:layers")
     assert convnet.default_layer in chosen.value
     names = [layer.name for layer in convnet.layers if layer.settled][:2]
     chosen.set_value(names).run()
@@ -108,7 +108,7 @@ def test_layers_side_by_side(dashboard, convnet, image):
 
 
 def test_layers_mean_nothing_to_methods_of_pixels(dashboard):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Layers")
+    app = differ(view(dashboard("heatmaps"), "compare"), "layers")
     app.selectbox(key="heatmap_method").set_value("Gradient").run()
     assert "looks at pixels, not at layers" in sentences(app)
     view(app, "layers")
@@ -116,8 +116,8 @@ def test_layers_mean_nothing_to_methods_of_pixels(dashboard):
 
 
 def test_photos_side_by_side_are_asked_about_the_same_class(dashboard, convnet, image):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Photos")
-    app.multiselect(key="comparison:Sample photos beside yours").set_value(["parrot"]).run()
+    app = differ(view(dashboard("heatmaps"), "compare"), "photos")
+    app.multiselect(key="comparison:photos").set_value(["parrot"]).run()
     assert titles(app)[:2] == ["Cat and dog", "Parrot"]
     index = int(convnet.scores(image).argmax())
     parrot = vizlib.load_image("sample_images/parrot.jpg")
@@ -127,7 +127,7 @@ def test_photos_side_by_side_are_asked_about_the_same_class(dashboard, convnet, 
 
 def test_two_networks_are_asked_about_the_class_of_the_same_name(dashboard):
     app = dashboard("heatmaps", network="squeezenet", sample="parrot")
-    app = differ(view(app, "compare"), "Two networks")
+    app = differ(view(app, "compare"), "networks")
     app.selectbox(key="other_network").set_value("mobilenet-bundled").run()
     other = vizlib.load_convnet("mobilenet-bundled")
     photo = vizlib.load_image("sample_images/parrot.jpg")
@@ -141,7 +141,7 @@ def test_two_networks_are_asked_about_the_class_of_the_same_name(dashboard):
 
 def test_nothing_chosen_shows_nothing(dashboard):
     app = view(dashboard("heatmaps"), "compare")
-    app.multiselect(key="comparison:Methods").set_value([]).run()
+    app.multiselect(key="comparison:methods").set_value([]).run()
     assert not app.exception
     assert pictures(app) == []
 

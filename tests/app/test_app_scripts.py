@@ -127,7 +127,7 @@ def test_a_model_and_a_photo_of_the_visitors_own(dashboard, run, offered, tmp_pa
 def test_maps_side_by_side(dashboard, run, tmp_path):
     app = dashboard("heatmaps")
     app.button_group(key="view").set_value("compare").run()
-    app.multiselect(key="comparison:Methods").set_value(["Grad-CAM", "Gradient"]).run()
+    app.multiselect(key="comparison:methods").set_value(["Grad-CAM", "Gradient"]).run()
     run(app)
     assert len(made(tmp_path)) == len(pictures(app)) == 2
 
