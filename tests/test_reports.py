@@ -99,7 +99,7 @@ def test_measures_stand_in_a_table(convnet, image, heatmap):
     for measure in measures:
         numbers = (measure.heatmap, measure.random, measure.centre)
         better = "higher" if measure.higher_is_better else "lower"
-        row = "".join([measure.name, *(f"{n:.3g}" for n in numbers), better, measure.meaning])
+        row = "".join([measure.name, *(f"{n:.2f}" for n in numbers), better, measure.meaning])
         assert row in page.text
     assert "blob in the middle" not in Page(heatmap_report(convnet, image, heatmap)).text
 

@@ -193,7 +193,7 @@ def _measured(measures: Sequence[Measure]) -> str:
     rows = [
         (
             measure.name,
-            *(f"{value:.3g}" for value in (measure.heatmap, measure.random, measure.centre)),
+            *(f"{value:.2f}" for value in (measure.heatmap, measure.random, measure.centre)),
             "higher" if measure.higher_is_better else "lower",
             measure.meaning,
         )

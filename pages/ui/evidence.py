@@ -1,12 +1,22 @@
 """Tests of whether one heatmap may be believed."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import controls, explanations, jobs, look, one_heatmap, scripts
+from pages.ui import (
+    controls,
+    explanations,
+    jobs,
+    look,
+    measures,
+    one_heatmap,
+    pointing,
+    scripts,
+)
 from pages.ui.explanations import Question
 from pages.ui.language import say
 from pages.ui.retelling import retold
@@ -24,19 +34,34 @@ TESTS: dict[str, Test] = {
 }
 
 
+class Tested(NamedTuple):
+    """What came of the tests; empty while they are at work."""
+
+    curves: list[faithfulness.PixelTest]
+    measures: tuple[faithfulness.Measure, ...]
+    aim: pointing.Aim
+
+
 def show(question: Question) -> None:
     """Put one map to every test."""
     found = one_heatmap.answer(question)
     if found is None:
         return
     one_heatmap.tell(found)
-    show_pixel_tests(question, found)
+    tested = Tested(
+        show_pixel_tests(question, found),
+        measures.show(question, found),
+        pointing.show(question, found),
+    )
     show_sum(question, found)
     show_shuffled(question, found)
-    controls.copy_as_python(scripts.evidence(question))
+    script = scripts.evidence(question) + scripts.measures() + scripts.pointing(*tested.aim)
+    if tested.curves:
+        offer_report(question, found, tested, script)
+    controls.copy_as_python(script)
 
 
-def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> None:
+def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> list[faithfulness.PixelTest]:
     st.subheader(say("evidence.looks_there"), anchor=False)
 
     def compute(progress: jobs.Progress) -> dict[str, faithfulness.PixelTest]:
@@ -49,13 +74,11 @@ def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> None:
     key = ("evidence", *question.key)
     results = jobs.result("evidence", jobs.Job(key, say("evidence.job")), compute)
     if results is None:
-        return
+        return []
     for column, (name, test) in zip(st.columns(2, gap="large"), results.items(), strict=True):
         with column:
             show_pixel_test(name, test)
-    convnet, label = question.chosen.convnet, question.chosen.convnet.label(found.class_index)
-    name = controls.file_stem(convnet.name, found.method, label, question.chosen.photo.title)
-    one_heatmap.offer_report(question, found, name, tuple(results.values()))
+    return list(results.values())
 
 
 def show_pixel_test(name: str, test: faithfulness.PixelTest) -> None:
@@ -95,6 +118,27 @@ def areas(test: faithfulness.PixelTest) -> dict[str, object]:
         "count": len(test.random),
         "passes": test.passes,
     }
+
+
+def offer_report(question: Question, found: vizlib.Heatmap, tested: Tested, script: str) -> None:
+    """Offer the map and its tests as a file."""
+    convnet, image = question.chosen.convnet, question.chosen.image
+
+    def report() -> str:
+        return vizlib.heatmap_report(
+            convnet,
+            image,
+            found,
+            tests=tested.curves,
+            measures=tested.measures,
+            threshold=tested.aim.threshold,
+            box=tested.aim.box,
+            script=script,
+        )
+
+    label = convnet.label(found.class_index)
+    name = controls.file_stem(convnet.name, found.method, label, question.chosen.photo.title)
+    controls.download_report(report, name, key="heatmap_report")
 
 
 def show_sum(question: Question, found: vizlib.Heatmap) -> None:

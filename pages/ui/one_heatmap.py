@@ -1,7 +1,5 @@
 """One heatmap over its photo."""
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 import vizlib
@@ -99,17 +97,12 @@ def file_stem(question: Question, found: vizlib.Heatmap) -> str:
     return controls.file_stem(convnet.name, found.method, found.layer, label, photo)
 
 
-def offer_report(
-    question: Question,
-    found: vizlib.Heatmap,
-    name: str,
-    tests: Sequence[vizlib.faithfulness.PixelTest] = (),
-) -> None:
+def offer_report(question: Question, found: vizlib.Heatmap, name: str) -> None:
     """Offer a map with all that it rests on as a file."""
     convnet, image = question.chosen.convnet, question.chosen.image
     script = scripts.evidence(question)
 
     def report() -> str:
-        return vizlib.heatmap_report(convnet, image, found, tests=tests, script=script)
+        return vizlib.heatmap_report(convnet, image, found, script=script)
 
     controls.download_report(report, name, key="heatmap_report")
