@@ -53,7 +53,8 @@ def show_sum(parts: vizlib.Contributions, strongest: list[int]) -> None:
         hide_index=True,
         width="content",
         column_config={
-            "part": say("by_parts.part"),
+            # Wide enough for Chinese, which Streamlit measures too short.
+            "part": st.column_config.TextColumn(say("by_parts.part"), width=240),
             "adds": st.column_config.NumberColumn(say("by_parts.adds"), format="%.4f"),
         },
         alt=say("by_parts.sum"),

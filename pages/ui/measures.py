@@ -35,7 +35,8 @@ def draw(taken: tuple[Measure, ...]) -> None:
         width="content",
     )
     for measure in taken:
-        st.caption(f"**{retold(measure.name)}**: {retold(measure.meaning)}")
+        name, meaning = retold(measure.name), retold(measure.meaning)
+        st.caption(say("measures.says", name=name, meaning=meaning))
 
 
 def row(measure: Measure) -> dict[str, str]:
