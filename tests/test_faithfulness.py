@@ -632,18 +632,18 @@ def test_the_measures_are_those_of_each_by_itself(photo):
 
 
 @pytest.mark.parametrize(
-    ("higher", "numbers", "beats"),
+    ("name", "numbers", "beats"),
     [
-        (True, (2, 1, 0), True),
-        (True, (2, 1, 2), False),
-        (True, (2, 3, 0), False),
-        (False, (0, 1, 2), True),
-        (False, (1, 0, 2), False),
-        (False, (1, 2, 0), False),
+        ("ROAD", (2, 1, 0), True),
+        ("ROAD", (2, 1, 2), False),
+        ("ROAD", (2, 3, 0), False),
+        ("Average drop", (0, 1, 2), True),
+        ("Average drop", (1, 0, 2), False),
+        ("Average drop", (1, 2, 0), False),
     ],
 )
-def test_a_measure_beats_both_baselines_or_not(higher, numbers, beats):
-    assert Measure("one", "What it says.", higher, *numbers).beats_both is beats
+def test_a_measure_beats_both_baselines_or_not(name, numbers, beats):
+    assert Measure(name, *numbers).beats_both is beats
 
 
 def test_an_answer_that_follows_the_map_beats_both_baselines():

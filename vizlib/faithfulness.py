@@ -28,6 +28,7 @@ from vizlib.fidelity import (
 from vizlib.fills import FILLS
 from vizlib.heatmaps import Heatmap
 from vizlib.layer_sweep import LayerScore, LayerSweep, layer_sweep
+from vizlib.measures import Measure
 from vizlib.pointing import Box, Pointing, bounding_box, overlap, pointing_game
 from vizlib.sanity import RandomizationCheck, randomization_check
 from vizlib.trials import Curve, Kind, Trial, with_rivals
@@ -291,52 +292,6 @@ def _pixel_test(kind: Kind, fill: str, curves: Sequence[Curve]) -> PixelTest:
     return PixelTest(kind, fill, own, centre, tuple(random), passes)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One number of a heatmap beside those of maps that know nothing.
-
-    Attributes
-    ----------
-    name : str
-    meaning : str
-        What the number says, in a sentence.
-    higher_is_better : bool
-    heatmap, random, centre : float
-        Of the heatmap; of random maps on average; of a blob in the middle of the photo.
-    """
-
-    name: str
-    meaning: str
-    higher_is_better: bool
-    heatmap: float
-    random: float
-    centre: float
-
-    @property
-    def beats_both(self) -> bool:
-        """Whether the heatmap is better than random maps on average and than the blob."""
-        sign = 1 if self.higher_is_better else -1
-        return sign * self.heatmap > max(sign * self.random, sign * self.centre)
-
-
-_AGREES = (
-    "Where random parts of the photo are blacked out, does the score lose what the map says they "
-    "are worth? The correlation of both: 1 is perfect, 0 is chance."
-)
-_FALLS = (
-    "Pixels give way to the mean of those around them: the class should go when the marked ones go "
-    "first, and stay when they go last. The difference of the two mean probabilities, from -1 to 1."
-)
-_LOSES = (
-    "The photo turns black where the map is low. How much of the probability of the class is lost, "
-    "in percent?"
-)
-_RISES = (
-    "The photo turns black where the map is low. Of how many percent of the photos thus made is "
-    "the network surer of the class than of the whole photo? One map makes one: 0 or 100."
-)
-
-
 def measures(
     convnet: ConvNet,
     image: np.ndarray,
@@ -374,17 +329,10 @@ def measures(
     drop = average_drop([change])
     agreeing = float(np.mean(mu.random))
     return (
-        Measure("mu-fidelity", _AGREES, True, mu.correlation, agreeing, mu.centre),
-        Measure("ROAD", _FALLS, True, both.gap, both.random_gap, both.centre_gap),
-        Measure("Average drop", _LOSES, False, drop.drop, drop.random_drop, drop.centre_drop),
-        Measure(
-            "Average increase",
-            _RISES,
-            True,
-            drop.increase,
-            drop.random_increase,
-            drop.centre_increase,
-        ),
+        Measure("mu-fidelity", mu.correlation, agreeing, mu.centre),
+        Measure("ROAD", both.gap, both.random_gap, both.centre_gap),
+        Measure("Average drop", drop.drop, drop.random_drop, drop.centre_drop),
+        Measure("Average increase", drop.increase, drop.random_increase, drop.centre_increase),
     )
 
 

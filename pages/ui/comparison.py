@@ -50,7 +50,8 @@ def show(question: Question) -> None:
 
 def methods(question: Question) -> list[Panel]:
     """Let methods be chosen; the others than the current one are quick ones at first."""
-    first = dict.fromkeys([question.method, "Grad-CAM", "HiResCAM", "LayerCAM", "Gradient"])
+    quick = ["Grad-CAM", "HiResCAM", "LayerCAM", *vizlib.PIXEL_METHODS]
+    first = dict.fromkeys([question.method, *quick])
     names = choose_several("methods", list(vizlib.HEATMAP_METHODS), list(first)[:4])
     layer = question.layer or question.chosen.convnet.default_layer
     return [
