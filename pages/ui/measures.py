@@ -33,6 +33,7 @@ def draw(taken: tuple[Measure, ...]) -> None:
         border="horizontal",
         hide_index=True,
         width="content",
+        alt=say("measures.title"),
     )
     for measure in taken:
         name, meaning = retold(measure.name), retold(measure.meaning)
