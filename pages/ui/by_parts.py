@@ -123,6 +123,6 @@ def draw_patches(question: Question, layer: str, channel: int, columns: list) ->
     found = computing.patches(chosen.network.key, chosen.photo.key, layer, channel, chosen)
     for column, patch in zip(columns, found, strict=False):
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
-        title = f"{patch.name}: {patch.activation:.3g}"
-        alt = say("by_parts.patch", photo=patch.name, number=channel, layer=layer)
+        title = say("by_parts.patch.title", photo=patch.name, value=f"{patch.activation:.3g}")
+        alt = say("by_parts.patch.alt", photo=patch.name, number=channel, layer=layer)
         column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)

@@ -65,7 +65,8 @@ def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look
             found = tested.heatmap
             picture = chosen.overlay(question.chosen.thumbnail, found, chosen.limit(found))
             mark = ":material/star: " if tested is sweep.best else ""
-            title = f"{explanations.short(found.layer)}: {tested.score:.3g}"
+            layer, score = explanations.short(found.layer), f"{tested.score:.3g}"
+            title = say("layer_film.tested", layer=layer, score=score)
             column.image(
                 picture,
                 mark + as_written(title),
