@@ -18,15 +18,10 @@ from pages.ui import (
     selection,
 )
 from pages.ui.explanations import Question
+from pages.ui.language import say
+from pages.ui.retelling import retold
 
 VIEWS = {
-    "one": "One map",
-    "compare": "Side by side",
-    "parts": "By parts",
-    "layers": "Layer by layer",
-    "evidence": "May it be believed?",
-}
-DRAW = {
     "one": one_heatmap.show,
     "compare": comparison.show,
     "parts": by_parts.show,
@@ -37,32 +32,24 @@ DRAW = {
 
 def show() -> None:
     chosen = selection.current()
-    controls.heading(
-        "Where does the score come from?",
-        "Each method has its own way of asking, and none shows more than it asked: where, not "
-        "what, and no finer than the maps it looks at.",
-    )
+    controls.heading(say("heatmaps.title"), say("heatmaps.explanation"))
     if not chosen.convnet.is_classifier:
-        st.info(
-            "This network has no classes, so there is no score to explain. Choose one with "
-            "classes, or look at its activations and filters.",
-            icon=":material/info:",
-        )
+        st.info(say("heatmaps.no_classes"), icon=":material/info:")
         return
     question = choose_question(chosen)
     links.follow("view", VIEWS, key="view")
     view = st.segmented_control(
-        "View",
-        VIEWS,
+        say("heatmaps.views"),
+        list(VIEWS),
         default="one",
         required=True,
         key="view",
-        format_func=VIEWS.get,
+        format_func=lambda name: say(f"heatmaps.view.{name}"),
         persist_state="session",
         label_visibility="collapsed",
     )
     links.keep("view", view)
-    DRAW[view](question)
+    VIEWS[view](question)
 
 
 def choose_question(chosen: selection.Selection) -> Question:
@@ -74,23 +61,23 @@ def choose_question(chosen: selection.Selection) -> Question:
     links.follow("method", vizlib.HEATMAP_METHODS, key="heatmap_method")
     left, middle, right = st.columns([3, 2, 3])
     class_index = left.selectbox(
-        "Class, most likely first",
+        say("heatmaps.class"),
         ranked,
         format_func=controls.class_titles(convnet, probabilities).__getitem__,
         key=class_key,
         persist_state="session",
-        help="Type a name to search all classes.",
+        help=say("heatmaps.help_class"),
     )
     method = middle.selectbox(
-        "Method",
+        say("heatmaps.method"),
         list(vizlib.HEATMAP_METHODS),
         key="heatmap_method",
         persist_state="session",
-        help="Those from Gradient on look at pixels. Score-CAM, occlusion and RISE take a while.",
+        help=say("heatmaps.help_method"),
     )
     links.keep("class", class_index)
     links.keep("method", method)
-    st.caption(summary(method))
+    st.caption(retold(summary(method)))
     if method in vizlib.PIXEL_METHODS:
         return Question(chosen, method, "", class_index)
     with right:

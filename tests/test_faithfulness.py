@@ -16,6 +16,7 @@ from vizlib import ConvNet, Heatmap, InvalidArgumentError, UnsupportedModelError
 from vizlib.faithfulness import (
     ConfidenceChange,
     Curve,
+    Measure,
     PixelTest,
     average_drop,
     completeness,
@@ -23,6 +24,7 @@ from vizlib.faithfulness import (
     deletion,
     insertion,
     layer_sweep,
+    measures,
     mu_fidelity,
     road,
     verdict,
@@ -403,7 +405,7 @@ def test_arguments_stay_as_they_are(photo):
     convnet = nets.open_net("functional")
     heatmap = vizlib.grad_cam(convnet, photo)
     before = photo.tobytes(), heatmap.values.tobytes(), weights_of(convnet)
-    for question in (deletion, insertion, road, confidence_change, mu_fidelity, completeness):
+    for question in (deletion, insertion, measures, completeness):
         question(convnet, photo, heatmap)
     layer_sweep(convnet, photo)
     assert (photo.tobytes(), heatmap.values.tobytes(), weights_of(convnet)) == before
@@ -423,6 +425,7 @@ def test_road_is_both_curves_with_imputed_pixels(photo):
     assert both.gap == pytest.approx(least.heatmap.area - most.heatmap.area)
     gaps = [x.area - y.area for x, y in zip(least.random, most.random, strict=True)]
     assert both.random_gap == pytest.approx(np.mean(gaps))
+    assert both.centre_gap == pytest.approx(least.centre.area - most.centre.area)
     assert road(convnet, photo, heatmap).most_relevant_first.passes == 11 * 5
 
 
@@ -592,9 +595,69 @@ def test_averages_over_photos_by_hand():
     assert found.increase == pytest.approx(100 / 3)
     assert found.centre_drop == pytest.approx(50 / 3)
     assert found.random_drop == pytest.approx((62.5 + 50 + 0) / 3)
+    assert found.centre_increase == 0
+    assert found.random_increase == pytest.approx(100 / 6)
     assert found.count == 3
     with pytest.raises(InvalidArgumentError, match="at least one"):
         average_drop([])
+
+
+# All measures.
+
+
+def test_the_measures_are_those_of_each_by_itself(photo):
+    convnet = nets.open_net("functional")
+    heatmap = vizlib.grad_cam(convnet, photo)
+    told = []
+    mu, both, lost, surer = measures(
+        convnet, photo, heatmap, seed=2, progress=lambda *step: told.append(step)
+    )
+    one = mu_fidelity(convnet, photo, heatmap, seed=2)
+    assert (mu.heatmap, mu.centre) == (one.correlation, one.centre)
+    assert mu.random == pytest.approx(np.mean(one.random))
+    two = road(convnet, photo, heatmap, seed=2)
+    assert (both.heatmap, both.random, both.centre) == (two.gap, two.random_gap, two.centre_gap)
+    change = average_drop([confidence_change(convnet, photo, heatmap, seed=2)])
+    assert (lost.heatmap, lost.random, lost.centre) == (
+        *(change.drop, change.random_drop, change.centre_drop),
+    )
+    assert (surer.heatmap, surer.random, surer.centre) == (
+        *(change.increase, change.random_increase, change.centre_increase),
+    )
+    assert [m.higher_is_better for m in (mu, both, lost, surer)] == [True, True, False, True]
+    assert measures(convnet, photo, heatmap)[0] != mu  # another seed
+    shares = [done / total for done, total in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "beats"),
+    [
+        ("ROAD", (2, 1, 0), True),
+        ("ROAD", (2, 1, 2), False),
+        ("ROAD", (2, 3, 0), False),
+        ("Average drop", (0, 1, 2), True),
+        ("Average drop", (1, 0, 2), False),
+        ("Average drop", (1, 2, 0), False),
+    ],
+)
+def test_a_measure_beats_both_baselines_or_not(name, numbers, beats):
+    assert Measure(name, *numbers).beats_both is beats
+
+
+def test_an_answer_that_follows_the_map_beats_both_baselines():
+    """The class is the brightness of a corner, and the map says so."""
+    weights = quadrant(0, 0, 16)
+    values = np.zeros((4, 4))
+    values[:2, :2] = 1
+    convnet = linear_net(0.01 * weights, bias=-8)
+    found = measures(convnet, photo_of(np.full((16, 16), 200)), heatmap_of(values))
+    mu, _, lost, _ = found
+    assert mu.heatmap == pytest.approx(1, abs=0.1)
+    assert mu.beats_both
+    assert lost.heatmap < 20
+    assert lost.beats_both
 
 
 # mu-fidelity.

@@ -523,12 +523,46 @@ def test_no_argument_is_written_to(photo, spoilt):
         render.montage([photo]),
         render.resize_map(values, (5, 5)),
         render.resize_map(values, values.shape),
+        render.outlined(photo, (0, 0, 2, 2)),
+        render.pointed(photo, (1.5, 1.5)),
     ]
     render.to_png(photo)
     render.to_png(photo[..., 0], colormap="turbo")
     for array, kept in zip(given, before, strict=True):
         assert np.array_equal(array, kept, equal_nan=True)
         assert not any(np.shares_memory(array, result) for result in made)
+
+
+def coloured(picture, color):
+    """Rows and columns of all pixels of a colour."""
+    return set(map(tuple, np.argwhere((picture == color).all(axis=2)).tolist()))
+
+
+def test_the_outline_of_a_box_runs_along_its_outermost_pixels():
+    grey = np.full((30, 40, 3), 90, "uint8")
+    made = render.outlined(grey, (10, 5, 20, 25), color=(255, 160, 0))
+    rows, columns = range(5, 25), range(10, 20)
+    border = {(y, x) for y in rows for x in columns if y in (5, 24) or x in (10, 19)}
+    assert coloured(made, (255, 160, 0)) == border
+    edge = {(y, x) for y in range(4, 26) for x in range(9, 21)}
+    edge -= {(y, x) for y in range(7, 23) for x in range(12, 18)}
+    assert coloured(made, 0) == edge - border
+    assert coloured(made, 90) == coloured(grey, 90) - edge
+
+
+def test_a_point_is_the_middle_of_its_cross():
+    grey = np.full((30, 40, 3), 90, "uint8")
+    white = coloured(render.pointed(grey, (20.5, 12.5)), 255)
+    assert np.mean(list(white), axis=0).tolist() == [12, 20]
+    assert {y for y, x in white if x != 20} == {12}
+
+
+def test_what_is_marked_keeps_its_place_on_a_smaller_photo():
+    small, size = np.full((30, 40, 3), 90, "uint8"), (300, 800)
+    given = render.outlined(small, (200, 50, 400, 250), size=size)
+    np.testing.assert_array_equal(given, render.outlined(small, (10, 5, 20, 25)))
+    given = render.pointed(small, (410, 125), size=size)
+    np.testing.assert_array_equal(given, render.pointed(small, (20, 12)))
 
 
 def evenness(colormap):

@@ -92,6 +92,53 @@ def test_tests_are_drawn_with_their_verdicts(convnet, image, heatmap):
         assert vizlib.faithfulness.verdict(test) in page.text
 
 
+def test_measures_stand_in_a_table(convnet, image, heatmap):
+    measures = vizlib.faithfulness.measures(convnet, image, heatmap)
+    page = Page(heatmap_report(convnet, image, heatmap, measures=measures))
+    assert sum(tag == "th" for tag, _ in page.tags) == 6
+    for measure in measures:
+        numbers = (measure.heatmap, measure.random, measure.centre)
+        better = "higher" if measure.higher_is_better else "lower"
+        row = "".join([measure.name, *(f"{n:.2f}" for n in numbers), better, measure.meaning])
+        assert row in page.text
+    assert "blob in the middle" not in Page(heatmap_report(convnet, image, heatmap)).text
+
+
+def test_the_box_of_a_map_is_drawn_and_held_against_one_given(convnet, image):
+    values = np.zeros((3, 4), "f4")
+    values[1, 2] = 1
+    heatmap = vizlib.Heatmap(values, "Grad-CAM", "c2", 0, 1.0, None)
+    box = vizlib.faithfulness.bounding_box(image, heatmap, threshold=0.6)
+    over = render.overlay(image, heatmap.positive)
+
+    alone = Page(heatmap_report(convnet, image, heatmap, threshold=0.6))
+    assert f"above 60%, {tuple(box)}" in alone.text
+    drawn = render.pointed(render.outlined(over, box), (25, 15))
+    np.testing.assert_array_equal(alone.pictures()[3], drawn)
+
+    given = (20, 10, 40, 20)
+    both = Page(heatmap_report(convnet, image, heatmap, threshold=0.6, box=given))
+    shared = vizlib.faithfulness.overlap(box, given)
+    assert f"{given}. The brightest point lies in it; a random one does with 17%." in both.text
+    assert f"Intersection over union of both boxes: {shared:.2f}." in both.text
+    orange = render.outlined(over, given, color=(255, 160, 0))
+    drawn = render.pointed(render.outlined(orange, box), (25, 15))
+    np.testing.assert_array_equal(both.pictures()[3], drawn)
+
+    only = Page(heatmap_report(convnet, image, heatmap, box=(0, 0, 20, 30)))
+    assert "The brightest point does not lie in it; a random one does with 50%." in only.text
+    assert "union" not in only.text
+
+
+def test_a_map_without_evidence_has_no_box(convnet, image):
+    empty = vizlib.Heatmap(np.zeros((3, 4), "f4"), "Grad-CAM", "c2", 0, 1.0, None)
+    page = Page(heatmap_report(convnet, image, empty, threshold=0.2))
+    assert "there is no box around it" in page.text
+    np.testing.assert_array_equal(page.pictures()[3], image)
+    with pytest.raises(vizlib.InvalidArgumentError, match="holds at least one pixel"):
+        heatmap_report(convnet, image, empty, box=(5, 5, 5, 9))
+
+
 def test_the_manifest_says_all_that_the_map_rests_on(convnet, image, heatmap):
     manifest = heatmap_manifest(convnet, image, heatmap)
     assert json.loads(json.dumps(manifest)) == manifest

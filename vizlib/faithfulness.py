@@ -28,6 +28,7 @@ from vizlib.fidelity import (
 from vizlib.fills import FILLS
 from vizlib.heatmaps import Heatmap
 from vizlib.layer_sweep import LayerScore, LayerSweep, layer_sweep
+from vizlib.measures import Measure
 from vizlib.pointing import Box, Pointing, bounding_box, overlap, pointing_game
 from vizlib.sanity import RandomizationCheck, randomization_check
 from vizlib.trials import Curve, Kind, Trial, with_rivals
@@ -41,6 +42,7 @@ __all__ = [
     "Curve",
     "LayerScore",
     "LayerSweep",
+    "Measure",
     "MuFidelity",
     "PixelTest",
     "Pointing",
@@ -53,6 +55,7 @@ __all__ = [
     "deletion",
     "insertion",
     "layer_sweep",
+    "measures",
     "mu_fidelity",
     "overlap",
     "pointing_game",
@@ -222,6 +225,11 @@ class Road:
         return self.least_relevant_first.heatmap.area - self.most_relevant_first.heatmap.area
 
     @property
+    def centre_gap(self) -> float:
+        """The same for a blob in the middle of the photo."""
+        return self.least_relevant_first.centre.area - self.most_relevant_first.centre.area
+
+    @property
     def random_gap(self) -> float:
         """The same for random maps, on average."""
         least, most = self.least_relevant_first.random, self.most_relevant_first.random
@@ -282,6 +290,50 @@ def _pixel_test(kind: Kind, fill: str, curves: Sequence[Curve]) -> PixelTest:
     own, centre, *random = curves
     passes = len(curves) * len(own.fractions)
     return PixelTest(kind, fill, own, centre, tuple(random), passes)
+
+
+def measures(
+    convnet: ConvNet,
+    image: np.ndarray,
+    heatmap: Heatmap,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Measure, ...]:
+    """Measure one heatmap by mu-fidelity, ROAD, average drop and average increase.
+
+    Parameters
+    ----------
+    convnet : ConvNet
+    image : uint8 array ``(H, W, 3)``
+    heatmap : Heatmap
+    seed : int
+    progress : callable, optional
+        ``progress(done, total)``. Raising cancels.
+
+    Returns
+    -------
+    tuple of Measure
+        What `mu_fidelity`, `road`, and `confidence_change` with `average_drop` find with their own
+        options, after 219 forward passes.
+
+    Raises
+    ------
+    InvalidArgumentError, UnsupportedModelError
+        As for `deletion`.
+    """
+    change = confidence_change(convnet, image, heatmap, seed=seed)
+    parts = [share(progress, number, 2) for number in range(2)]
+    mu = mu_fidelity(convnet, image, heatmap, seed=seed, progress=parts[0])
+    both = road(convnet, image, heatmap, seed=seed, progress=parts[1])
+    drop = average_drop([change])
+    agreeing = float(np.mean(mu.random))
+    return (
+        Measure("mu-fidelity", mu.correlation, agreeing, mu.centre),
+        Measure("ROAD", both.gap, both.random_gap, both.centre_gap),
+        Measure("Average drop", drop.drop, drop.random_drop, drop.centre_drop),
+        Measure("Average increase", drop.increase, drop.random_increase, drop.centre_increase),
+    )
 
 
 def verdict(test: PixelTest, *, fraction: float = 0.1) -> str:

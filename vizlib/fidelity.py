@@ -118,6 +118,8 @@ class AverageDrop:
         Share of photos of which the network became surer: high is good.
     centre_drop, random_drop : float
         Mean loss for maps that know nothing.
+    centre_increase, random_increase : float
+        Share of photos, or of photos and random maps, of which it became surer with those.
     count : int
         Number of photos.
     """
@@ -126,6 +128,8 @@ class AverageDrop:
     increase: float
     centre_drop: float
     random_drop: float
+    centre_increase: float
+    random_increase: float
     count: int
 
 
@@ -135,11 +139,14 @@ def average_drop(changes: Iterable[ConfidenceChange]) -> AverageDrop:
     if not found:
         raise InvalidArgumentError("Expected at least one confidence change. Received: none.")
     random = [np.mean([_drop(c.before, after) for after in c.random]) for c in found]
+    surer = [np.mean([after > c.before for after in c.random]) for c in found]
     return AverageDrop(
         drop=float(np.mean([c.drop for c in found])),
         increase=float(np.mean([100.0 * c.increased for c in found])),
         centre_drop=float(np.mean([_drop(c.before, c.centre) for c in found])),
         random_drop=float(np.mean(random)),
+        centre_increase=float(np.mean([100.0 * (c.centre > c.before) for c in found])),
+        random_increase=100 * float(np.mean(surer)),
         count=len(found),
     )
 

@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import matplotlib as mpl
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vizlib.errors import InvalidArgumentError
 
@@ -191,6 +191,78 @@ def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
     picture = Image.fromarray(image)
     picture.thumbnail((longest, longest))
     return np.asarray(picture)
+
+
+def outlined(
+    image: np.ndarray,
+    box: tuple[int, int, int, int],
+    *,
+    color: tuple[int, int, int] = (255, 255, 255),
+    size: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Draw the outline of a box on a photo, with a dark edge that sets it off.
+
+    Parameters
+    ----------
+    image : uint8 array ``(H, W, 3)``
+    box : (left, top, right, bottom)
+        In pixels; right and bottom are the first outside.
+    color : (red, green, blue)
+    size : tuple of int, optional
+        Height and width of the photo that the box is meant for, if ``image`` is smaller.
+
+    Returns
+    -------
+    uint8 array, shape of ``image``
+    """
+    canvas = Image.fromarray(_checked_pixels(image))
+    left, top, right, bottom = _scaled(box, image.shape[:2], size)
+    right, bottom = max(right - 1, left), max(bottom - 1, top)
+    width = _line_width(image)
+    around = left - width, top - width, right + width, bottom + width
+    ImageDraw.Draw(canvas).rectangle(around, outline=(0, 0, 0), width=3 * width)
+    ImageDraw.Draw(canvas).rectangle((left, top, right, bottom), outline=color, width=width)
+    return np.asarray(canvas)
+
+
+def pointed(
+    image: np.ndarray, point: tuple[float, float], *, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Mark a point of a photo by a white cross with a dark edge.
+
+    Parameters
+    ----------
+    image : uint8 array ``(H, W, 3)``
+    point : (x, y)
+        In pixels.
+    size : tuple of int, optional
+        As for `outlined`.
+
+    Returns
+    -------
+    uint8 array, shape of ``image``
+    """
+    canvas = Image.fromarray(_checked_pixels(image))
+    x, y = _scaled(point, image.shape[:2], size)
+    width = _line_width(image)
+    for color, more in (((0, 0, 0), width), ((255, 255, 255), 0)):
+        long, wide = 6 * width + more, width // 2 + more
+        for right, down in ((long, wide), (wide, long)):
+            ImageDraw.Draw(canvas).rectangle((x - right, y - down, x + right, y + down), fill=color)
+    return np.asarray(canvas)
+
+
+def _line_width(image: np.ndarray) -> int:
+    return max(1, max(image.shape) // 200)
+
+
+def _scaled(
+    place: Sequence[float], shown: tuple[int, int], size: tuple[int, int] | None
+) -> list[int]:
+    """x, y and so on, at the size that is shown."""
+    height, width = size or shown
+    scale = shown[1] / width, shown[0] / height
+    return [int(side * scale[number % 2]) for number, side in enumerate(place)]
 
 
 def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

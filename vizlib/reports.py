@@ -17,12 +17,22 @@ from matplotlib.figure import Figure
 
 from vizlib import render
 from vizlib.convnet import ConvNet
-from vizlib.faithfulness import PixelTest, verdict
+from vizlib.faithfulness import (
+    Box,
+    Measure,
+    PixelTest,
+    Pointing,
+    bounding_box,
+    overlap,
+    pointing_game,
+    verdict,
+)
 from vizlib.heatmap_methods import HEATMAP_METHODS
 from vizlib.heatmaps import Heatmap
 from vizlib.version import VERSION
 
 _LONGEST_SIDE = 960
+_GIVEN = (255, 160, 0)
 _LIBRARIES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow")
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
@@ -31,7 +41,8 @@ figure { display: inline-block; margin: 0 1rem 1rem 0; width: 31%; vertical-alig
 figure.wide { width: 47%; }
 figure img { width: 100%; border-radius: 4px; }
 figcaption { color: #555; font-size: 0.9rem; }
-table { border-collapse: collapse; } td { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; }
+table { border-collapse: collapse; }
+td, th { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; text-align: left; }
 td:first-child { color: #555; } td { overflow-wrap: anywhere; }
 """
 
@@ -87,6 +98,9 @@ def heatmap_report(
     heatmap: Heatmap,
     *,
     tests: Sequence[PixelTest] = (),
+    measures: Sequence[Measure] = (),
+    threshold: float | None = None,
+    box: Sequence[int] | None = None,
     script: str | None = None,
 ) -> str:
     """Write a heatmap, what speaks for it and how it was made as one page of HTML.
@@ -98,6 +112,12 @@ def heatmap_report(
     heatmap : Heatmap
     tests : sequence of PixelTest
         Deletion and insertion tests of this heatmap, drawn with their verdicts.
+    measures : sequence of Measure
+        What `faithfulness.measures` found.
+    threshold : float, optional
+        Draws the heatmap's box, as `faithfulness.bounding_box` finds it.
+    box : (left, top, right, bottom), optional
+        Where the thing is, in pixels of the photo: tells whether the heatmap points at it.
     script : str, optional
         Python that makes the heatmap again.
 
@@ -105,6 +125,11 @@ def heatmap_report(
     -------
     str
         The page; its pictures are inside it. Names of classes, layers and networks are escaped.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the threshold or the box is out of range.
     """
     label = convnet.label(heatmap.class_index)
     title = f"{heatmap.method}: {label}"
@@ -112,7 +137,9 @@ def heatmap_report(
         f"<h1>{escape(title)}</h1>",
         *[f"<p><strong>{escape(s)}</strong></p>" for s in (heatmap.diagnosis, heatmap.caveat) if s],
         *_pictures(image, heatmap, label),
+        *_boxed(image, heatmap, threshold, box),
         *[_tested(test) for test in tests],
+        _measured(measures),
         "<h2>How it was made</h2>",
         _table(heatmap_manifest(convnet, image, heatmap)),
         f"<h2>As Python</h2><pre>{escape(script)}</pre>" if script else "",
@@ -157,6 +184,65 @@ def _tested(test: PixelTest) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return _figure(buffer.getvalue(), verdict(test), wide=True)
+
+
+def _measured(measures: Sequence[Measure]) -> str:
+    if not measures:
+        return ""
+    head = ("", "this map", "random maps", "blob in the middle", "better", "what it says")
+    rows = [
+        (
+            measure.name,
+            *(f"{value:.2f}" for value in (measure.heatmap, measure.random, measure.centre)),
+            "higher" if measure.higher_is_better else "lower",
+            measure.meaning,
+        )
+        for measure in measures
+    ]
+    first = "".join(f"<th>{title}</th>" for title in head)
+    others = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{cells}</tr>" for cells in (first, *others))
+    return f"<h2>Other tests</h2><table>{body}</table>"
+
+
+def _boxed(
+    image: np.ndarray, heatmap: Heatmap, threshold: float | None, given: Sequence[int] | None
+) -> list[str]:
+    """The photo with the heatmap's box, the one that a person drew, and the brightest places."""
+    if threshold is None and given is None:
+        return []
+    size = image.shape[:2]
+    found = None if threshold is None else bounding_box(image, heatmap, threshold=threshold)
+    pointing = pointing_game(image, heatmap, given or (0, 0, *size[::-1]))
+    picture = render.overlay(render.thumbnail(image, _LONGEST_SIDE), heatmap.positive)
+    if given is not None:
+        picture = render.outlined(picture, Box(*given), color=_GIVEN, size=size)
+    if found is not None:
+        picture = render.outlined(picture, found, size=size)
+    for point in pointing.points:
+        picture = render.pointed(picture, point, size=size)
+    words = [
+        *([] if threshold is None else [_found_box(found, threshold)]),
+        *([] if given is None else [_given_box(given, found, pointing)]),
+    ]
+    return [_figure(render.to_png(picture), " ".join(words), wide=True)]
+
+
+def _found_box(found: Box | None, threshold: float) -> str:
+    if found is None:
+        return "Nothing speaks for the class, so there is no box around it."
+    return f"White: the box around the largest area above {threshold:.0%}, {tuple(found)}."
+
+
+def _given_box(given: Sequence[int], found: Box | None, pointing: Pointing) -> str:
+    lies = "lies in it" if pointing.hit else "does not lie in it"
+    words = (
+        f"Orange: where the thing is, {tuple(given)}. The brightest point {lies}; a random one "
+        f"does with {pointing.chance:.0%}."
+    )
+    if found is None:
+        return words
+    return f"{words} Intersection over union of both boxes: {overlap(found, given):.2f}."
 
 
 def _figure(png: bytes, caption: str, *, wide: bool = False) -> str:

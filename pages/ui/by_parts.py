@@ -4,9 +4,11 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, jobs, making, scripts, selection
+from pages.ui import computing, controls, jobs, look, making, scripts, selection
 from pages.ui.explanations import Question
+from pages.ui.language import say
 from pages.ui.one_class import seen_of
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 
 MOST, PATCHES, SIDE = 8, 3, 128
@@ -18,14 +20,11 @@ def show(question: Question) -> None:
     layer = question.layer or chosen.convnet.default_layer
     parts = computing.contributions(*parts_key(question, layer), chosen)
     label = as_written(chosen.convnet.label(parts.class_index))
-    st.caption(
-        f"The score of {label} is taken apart into what each channel of {as_written(layer)} adds "
-        "to it: its map times the slope of the score, place by place (HiResCAM before its channels "
-        "are added up)."
-    )
+    st.caption(say("by_parts.explanation", label=label, layer=as_written(layer)))
     if parts.diagnosis:
-        st.warning(as_written(parts.diagnosis), icon=":material/warning:")
-    count = st.slider("Channels", 1, min(MOST, len(parts.channels)), 4, key=f"parts:{layer}")
+        st.warning(as_written(retold(parts.diagnosis)), icon=":material/warning:")
+    most = min(MOST, len(parts.channels))
+    count = st.slider(say("by_parts.channels"), 1, most, 4, key=f"parts:{layer}")
     strongest = parts.strongest(count)
     show_sum(parts, strongest)
     patterns = make_patterns(question, layer, strongest)
@@ -40,21 +39,25 @@ def parts_key(question: Question, layer: str) -> tuple[str, str, str, int]:
 
 def show_sum(parts: vizlib.Contributions, strongest: list[int]) -> None:
     """Write the sum out, so that it can be checked by hand."""
-    amounts = {f"channel {k}": float(parts.channels[k]) for k in strongest}
+    amounts = {say("by_parts.channel", number=k): float(parts.channels[k]) for k in strongest}
     others = float(parts.channels.sum()) - sum(amounts.values())
     left = len(parts.channels) - len(strongest)
-    amounts |= {f"the other {left} channels": others} if left else {}
-    amounts["bias: the score without any of them"] = parts.bias
+    amounts |= {say("by_parts.others", count=left): others} if left else {}
+    amounts[say("by_parts.bias")] = parts.bias
     total = sum(amounts.values())
     rows = [{"part": part, "adds": value} for part, value in amounts.items()]
-    rows.append({"part": "together", "adds": total})
-    rows.append({"part": "the score as the network gives it", "adds": parts.score})
+    rows.append({"part": say("by_parts.together"), "adds": total})
+    rows.append({"part": say("by_parts.score"), "adds": parts.score})
     st.dataframe(
         rows,
         hide_index=True,
         width="content",
-        column_config={"adds": st.column_config.NumberColumn("adds (logits)", format="%.4f")},
-        alt="What each channel adds to the score, and the sum",
+        column_config={
+            # Wide enough for Chinese, which Streamlit measures too short.
+            "part": st.column_config.TextColumn(say("by_parts.part"), width=240),
+            "adds": st.column_config.NumberColumn(say("by_parts.adds"), format="%.4f"),
+        },
+        alt=say("by_parts.sum"),
     )
 
 
@@ -72,9 +75,12 @@ def make_patterns(
         )
 
     there = jobs.queue().result(order) is not None or jobs.asked("parts", order)
-    if not there and not st.button("Make their patterns, too", icon=":material/play_arrow:"):
+    words, icon = say("by_parts.make"), ":material/play_arrow:"
+    if not there and not st.button(words, key="make_parts", icon=icon):
         return None
-    return jobs.result("parts", jobs.Job(order, f"{len(channels)} patterns of {layer}"), compute)
+    number = "one" if len(channels) == 1 else "many"
+    title = say(f"by_parts.job.{number}", count=len(channels), layer=layer)
+    return jobs.result("parts", jobs.Job(order, title), compute)
 
 
 def draw(
@@ -89,7 +95,8 @@ def draw(
     label = question.chosen.convnet.label(parts.class_index)
     name = question.chosen.photo.title
     for place, channel in enumerate(strongest):
-        st.subheader(f"Channel {channel}: {parts.channels[channel]:+.4g}", anchor=False)
+        adds = f"{parts.channels[channel]:+.4g}"
+        st.subheader(say("by_parts.heading", number=channel, adds=adds), anchor=False)
         first, *others = st.columns([2, *[1] * PATCHES, 2])
         picture = vizlib.render.overlay(
             question.chosen.picture,
@@ -98,17 +105,17 @@ def draw(
             colormap=colormap,
             limit=limit or None,
         )
-        title = f"What channel {channel} adds, and where"
-        alt = f"What channel {channel} of {parts.layer} adds to {label} in {name}"
+        names = {"number": channel, "layer": parts.layer, "label": label, "photo": name}
+        title, alt = say("by_parts.map.title", **names), say("by_parts.map.alt", **names)
         first.image(picture, title, width="stretch", output_format="PNG", alt=alt)
         draw_patches(question, parts.layer, channel, others[:PATCHES])
         if patterns is not None:
             pixels = vizlib.render.faded(patterns.images[place], seen_of(patterns, place))
-            title = f"What channel {channel} looks for"
-            alt = f"What channel {channel} of {parts.layer} looks for"
+            title = say("by_parts.pattern.title", **names)
+            alt = say("by_parts.pattern.alt", **names)
             others[-1].image(pixels, title, width="stretch", output_format="PNG", alt=alt)
     with st.columns([1, 2])[0]:
-        controls.colour_bar(colormap, low=-limit, high=limit, unit="logit units")
+        controls.colour_bar(colormap, low=-limit, high=limit, unit=look.unit("HiResCAM"))
 
 
 def draw_patches(question: Question, layer: str, channel: int, columns: list) -> None:
@@ -116,6 +123,6 @@ def draw_patches(question: Question, layer: str, channel: int, columns: list) ->
     found = computing.patches(chosen.network.key, chosen.photo.key, layer, channel, chosen)
     for column, patch in zip(columns, found, strict=False):
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
-        title = f"{patch.name}: {patch.activation:.3g}"
-        alt = f"Place in {patch.name} that drives channel {channel} of {layer} most"
+        title = say("by_parts.patch.title", photo=patch.name, value=f"{patch.activation:.3g}")
+        alt = say("by_parts.patch.alt", photo=patch.name, number=channel, layer=layer)
         column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)

@@ -9,7 +9,9 @@ import streamlit as st
 
 import vizlib
 from pages.ui import computing, controls, explanations, look, networks, photos, scripts
-from pages.ui.explanations import Question
+from pages.ui.explanations import IN_LOGITS, Question
+from pages.ui.language import say
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 
 COLUMNS = 4
@@ -22,19 +24,20 @@ Option = TypeVar("Option", str, int)
 def show(question: Question) -> None:
     """Let the visitor choose what differs, and draw one map for each."""
     what = st.segmented_control(
-        "What differs",
+        say("comparison.what"),
         list(CHOICES),
-        default="Methods",
+        default="methods",
         required=True,
         key="comparison",
+        format_func=lambda name: say(f"comparison.choice.{name}"),
         persist_state="session",
     )
     panels = CHOICES[what](question)
     if not panels:
         return
     chosen = look.choose()
-    titles = ", ".join(title for title, _ in panels)
-    found = explanations.answers("comparison", [q for _, q in panels], f"Maps of {titles}"[:120])
+    titles = say("comparison.job", titles=", ".join(title for title, _ in panels))
+    found = explanations.answers("comparison", [q for _, q in panels], titles[:120])
     if found is None:
         return
     draw(panels, found, chosen)
@@ -47,8 +50,9 @@ def show(question: Question) -> None:
 
 def methods(question: Question) -> list[Panel]:
     """Let methods be chosen; the others than the current one are quick ones at first."""
-    first = dict.fromkeys([question.method, "Grad-CAM", "HiResCAM", "LayerCAM", "Gradient"])
-    names = choose_several("Methods", list(vizlib.HEATMAP_METHODS), list(first)[:4])
+    quick = ["Grad-CAM", "HiResCAM", "LayerCAM", *vizlib.PIXEL_METHODS]
+    first = dict.fromkeys([question.method, *quick])
+    names = choose_several("methods", list(vizlib.HEATMAP_METHODS), list(first)[:4])
     layer = question.layer or question.chosen.convnet.default_layer
     return [
         (name, replace(question, method=name, layer=layer if name in vizlib.LAYER_METHODS else ""))
@@ -62,19 +66,20 @@ def classes(question: Question) -> list[Panel]:
     ranked = [int(i) for i in np.argsort(-probabilities, kind="stable")]
     titles = controls.class_titles(chosen.convnet, probabilities)
     first = list(dict.fromkeys([question.class_index, *ranked[:3]]))[:3]
-    picked = choose_several("Classes", ranked, first, titles.__getitem__)
+    picked = choose_several("classes", ranked, first, titles.__getitem__)
     return [(titles[index], replace(question, class_index=index)) for index in picked]
 
 
 def layers(question: Question) -> list[Panel]:
     if question.method in vizlib.PIXEL_METHODS:
-        st.info(f"{question.method} looks at pixels, not at layers.", icon=":material/info:")
+        words = say("comparison.pixels", method=question.method)
+        st.info(words, icon=":material/info:")
         return []
     names = [layer.name for layer in question.chosen.convnet.layers if layer.settled]
     names = names if question.layer in names else [*names, question.layer]
     places = np.linspace(0, len(names) - 1, min(4, len(names))).astype(int)
     first = list(dict.fromkeys([question.layer, *(names[place] for place in places)]))[:4]
-    picked = choose_several("Layers", names, sorted(first, key=names.index))
+    picked = choose_several("layers", names, sorted(first, key=names.index))
     return [(name, replace(question, layer=name)) for name in picked]
 
 
@@ -82,7 +87,7 @@ def several_photos(question: Question) -> list[Panel]:
     """Let samples be chosen beside the current photo; the class stays the same."""
     current = question.chosen.photo
     others = {key: photo for key, photo in photos.samples().items() if key != current.key}
-    picked = choose_several("Sample photos beside yours", list(others), list(others)[:2])
+    picked = choose_several("photos", list(others), list(others)[:2])
     shown = [current, *(others[key]() for key in picked)]
     return [
         (photo.title, replace(question, chosen=replace(question.chosen, photo=photo)))
@@ -94,22 +99,20 @@ def two_networks(question: Question) -> list[Panel]:
     own = question.chosen.network
     names = [name for name in networks.at_hand() if name != own.key]
     if not names:
-        st.info(
-            "There is no other network on this computer. Choose one in the sidebar once, so that "
-            "its weights are fetched.",
-            icon=":material/info:",
-        )
+        st.info(say("comparison.no_other"), icon=":material/info:")
         return []
-    name = st.selectbox("The other network", names, format_func=networks.title, key="other_network")
+    name = st.selectbox(
+        say("comparison.other_network"),
+        names,
+        format_func=networks.title,
+        key="other_network",
+    )
     other = replace(question.chosen, network=networks.named(name))
     index = same_class(question, other.convnet)
     if index is None:
-        st.info(
-            f"{other.network.title} has no class of the name "
-            f"{as_written(question.chosen.convnet.label(question.class_index))}, so its own most "
-            "likely one is shown.",
-            icon=":material/info:",
-        )
+        label = as_written(question.chosen.convnet.label(question.class_index))
+        words = say("comparison.no_such_class", network=other.network.title, label=label)
+        st.info(words, icon=":material/info:")
         probabilities = computing.scores(other.network.key, other.photo.key, other)
         index = int(np.argmax(probabilities))
     layer = other.convnet.default_layer if question.layer else ""
@@ -125,27 +128,27 @@ def same_class(question: Question, other: vizlib.ConvNet) -> int | None:
 
 
 CHOICES: dict[str, Callable[[Question], list[Panel]]] = {
-    "Methods": methods,
-    "Classes": classes,
-    "Layers": layers,
-    "Photos": several_photos,
-    "Two networks": two_networks,
+    "methods": methods,
+    "classes": classes,
+    "layers": layers,
+    "photos": several_photos,
+    "networks": two_networks,
 }
 
 
 def choose_several(
-    label: str,
+    what: str,
     options: list[Option],
     first: list[Option],
     format_func: Callable[[Option], str] = str,
 ) -> list[Option]:
     return st.multiselect(
-        label,
+        say(f"comparison.several.{what}"),
         options,
         first,
         format_func=format_func,
         max_selections=MOST,
-        key=f"comparison:{label}",
+        key=f"comparison:{what}",
         persist_state="session",
     )
 
@@ -154,8 +157,8 @@ def choose_several(
 
 
 def draw(panels: list[Panel], found: list[vizlib.Heatmap], chosen: look.Look) -> None:
-    units = {look.unit(one.method) for one in found}
-    comparable = len(units) == 1 and (units != {"no unit"} or len({f.method for f in found}) == 1)
+    asked = {one.method for one in found}
+    comparable = len(asked) == 1 or asked <= IN_LOGITS
     shared = choose_scale(comparable)
     limits = [chosen.limit(one) for one in found]
     limits = [max(limits)] * len(limits) if shared else limits
@@ -172,19 +175,18 @@ def draw(panels: list[Panel], found: list[vizlib.Heatmap], chosen: look.Look) ->
                 draw_panel(panel, one, chosen, limit)
     if shared:
         with st.columns([1, 2])[0]:
-            chosen.colour_bar(limits[0], next(iter(units)))
+            chosen.colour_bar(limits[0], look.unit(found[0].method))
     if comparable and len(panels) == 2:
         draw_difference(panels, found, chosen)
 
 
 def choose_scale(comparable: bool) -> bool:
     shared = st.toggle(
-        "One scale of colours for all",
+        say("comparison.one_scale"),
         value=True,
         key="one_scale",
         disabled=not comparable,
-        help="The same colour then is the same value everywhere. Values of methods with different "
-        "units cannot be compared.",
+        help=say("comparison.help_one_scale"),
     )
     return shared and comparable
 
@@ -196,13 +198,19 @@ def draw_panel(panel: Panel, found: vizlib.Heatmap, chosen: look.Look, limit: fl
     st.image(picture, width="stretch", output_format="PNG", alt=alt)
     st.markdown(f"**{as_written(title)}**")
     st.caption(
-        f"{found.method} of {as_written(explanations.short(found.layer))}. "
-        f"Score {found.score:.4g}; from {found.values.min():.3g} to {found.values.max():.3g}."
+        say(
+            "comparison.numbers",
+            method=found.method,
+            layer=as_written(explanations.short(explanations.layer_of(found))),
+            score=f"{found.score:.4g}",
+            low=f"{found.values.min():.3g}",
+            high=f"{found.values.max():.3g}",
+        )
     )
     if found.diagnosis:
-        st.warning(as_written(found.diagnosis), icon=":material/warning:")
+        st.warning(as_written(retold(found.diagnosis)), icon=":material/warning:")
     if found.caveat:
-        st.caption(as_written(found.caveat))
+        st.caption(as_written(retold(found.caveat)))
 
 
 def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap], chosen: look.Look) -> None:
@@ -212,18 +220,18 @@ def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap], chosen: lo
     one, other = (vizlib.render.resize_map(f.values, picture.shape[:2]) for f in found)
     difference = one - other
     limit = float(np.abs(difference).max())
-    st.subheader("The difference", anchor=False)
+    st.subheader(say("comparison.difference"), anchor=False)
     left, right = st.columns([1, 1])
     colormap = vizlib.render.DIVERGING[0]
     overlay = vizlib.render.overlay(
         picture, difference, alpha=chosen.alpha, colormap=colormap, limit=limit or None
     )
     with left:
-        title = f"{first} minus {second}"
-        alt = f"Difference of two maps on {question.chosen.photo.title}: {title}"
+        title = say("comparison.minus", first=first, second=second)
+        alt = say("comparison.difference_of", photo=question.chosen.photo.title, title=title)
         st.image(overlay, width="stretch", output_format="PNG", alt=alt)
     with right:
         st.markdown(f"**{as_written(title)}**")
         controls.colour_bar(colormap, low=-limit, high=limit, unit=look.unit(found[0].method))
         same = np.corrcoef(one.ravel(), other.ravel())[0, 1] if one.std() and other.std() else 0.0
-        st.caption(f"Correlation of the two maps: {same:.2f}.")
+        st.caption(say("comparison.correlation", same=f"{same:.2f}"))

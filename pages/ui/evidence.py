@@ -1,13 +1,25 @@
 """Tests of whether one heatmap may be believed."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import controls, explanations, jobs, look, one_heatmap, scripts
+from pages.ui import (
+    controls,
+    explanations,
+    jobs,
+    look,
+    measures,
+    one_heatmap,
+    pointing,
+    scripts,
+)
 from pages.ui.explanations import Question
+from pages.ui.language import say
+from pages.ui.retelling import retold
 from pages.ui.wording import as_written
 from vizlib import faithfulness
 
@@ -16,115 +28,150 @@ COLOURS = ["#0b7a75", "#8c8c8c", "#d98218"]
 Test = Callable[..., faithfulness.PixelTest]
 #: Methods whose values promise to add up to the score.
 ADDS_UP = ("Integrated Gradients", "HiResCAM")
-TESTS: dict[str, tuple[Test, str, str]] = {
-    "deletion": (
-        faithfulness.deletion,
-        "Taking out what it marks",
-        "The pixels that the map marks most turn black first. The lower the curve, the better.",
-    ),
-    "insertion": (
-        faithfulness.insertion,
-        "Showing only what it marks",
-        "From a blurred photo, what the map marks most turns sharp first. The higher, the better.",
-    ),
+TESTS: dict[str, Test] = {
+    "deletion": faithfulness.deletion,
+    "insertion": faithfulness.insertion,
 }
+
+
+class Tested(NamedTuple):
+    """What came of the tests; empty while they are at work."""
+
+    curves: list[faithfulness.PixelTest]
+    measures: tuple[faithfulness.Measure, ...]
+    aim: pointing.Aim
 
 
 def show(question: Question) -> None:
     """Put one map to every test."""
-    title = f"{question.method}: the photo many times"
-    found = explanations.answers("heatmap", [question], title)
+    found = one_heatmap.answer(question)
     if found is None:
         return
-    one_heatmap.tell(found[0])
-    show_pixel_tests(question, found[0])
-    show_sum(question, found[0])
-    show_shuffled(question, found[0])
-    controls.copy_as_python(scripts.evidence(question))
+    one_heatmap.tell(found)
+    tested = Tested(
+        show_pixel_tests(question, found),
+        measures.show(question, found),
+        pointing.show(question, found),
+    )
+    show_sum(question, found)
+    show_shuffled(question, found)
+    script = scripts.evidence(question) + scripts.measures() + scripts.pointing(*tested.aim)
+    if tested.curves:
+        offer_report(question, found, tested, script)
+    controls.copy_as_python(script)
 
 
-def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> None:
-    st.subheader("Does the network look where the map says?", anchor=False)
+def show_pixel_tests(question: Question, found: vizlib.Heatmap) -> list[faithfulness.PixelTest]:
+    st.subheader(say("evidence.looks_there"), anchor=False)
 
     def compute(progress: jobs.Progress) -> dict[str, faithfulness.PixelTest]:
         convnet, image = question.chosen.convnet, question.chosen.image
         return {
             name: test(convnet, image, found, progress=jobs.share(progress, number, len(TESTS)))
-            for number, (name, (test, *_)) in enumerate(TESTS.items())
+            for number, (name, test) in enumerate(TESTS.items())
         }
 
     key = ("evidence", *question.key)
-    results = jobs.result("evidence", jobs.Job(key, "Changing the photo, bit by bit"), compute)
+    results = jobs.result("evidence", jobs.Job(key, say("evidence.job")), compute)
     if results is None:
-        return
+        return []
     for column, (name, test) in zip(st.columns(2, gap="large"), results.items(), strict=True):
         with column:
             show_pixel_test(name, test)
-    convnet, label = question.chosen.convnet, question.chosen.convnet.label(found.class_index)
-    name = controls.file_stem(convnet.name, found.method, label, question.chosen.photo.title)
-    one_heatmap.offer_report(question, found, name, tuple(results.values()))
+    return list(results.values())
 
 
 def show_pixel_test(name: str, test: faithfulness.PixelTest) -> None:
-    _, title, explanation = TESTS[name]
+    title, explanation = (say(f"evidence.{name}.{part}") for part in ("title", "explanation"))
     st.markdown(f"**{title}**", help=explanation)
     believed = test.beaten == len(test.random)
     (st.success if believed else st.warning)(
-        faithfulness.verdict(test),
+        retold(faithfulness.verdict(test)),
         icon=":material/check_circle:" if believed else ":material/warning:",
     )
     randomly = np.mean([curve.scores for curve in test.random], axis=0)
     curves = {
-        "this map": test.heatmap.scores,
-        "random maps": randomly,
-        "blob in the middle": test.centre.scores,
+        say("evidence.this_map"): test.heatmap.scores,
+        say("evidence.random_maps"): randomly,
+        say("evidence.blob"): test.centre.scores,
     }
-    share = {"share of the photo": test.heatmap.fractions}
+    share = say("evidence.share")
     st.line_chart(
-        share | curves,
-        x="share of the photo",
+        {share: test.heatmap.fractions} | curves,
+        x=share,
         y=list(curves),
         color=COLOURS,
-        y_label="score of the class (logits)",
+        y_label=say("evidence.score"),
         height=300,
-        alt=f"{title}: score of the class for this map, random maps and a blob in the middle",
+        alt=say("evidence.chart", title=title),
     )
-    st.caption(
-        f"{explanation} Area under the probability: {test.heatmap.area:.3f}; random maps "
-        f"{np.mean([curve.area for curve in test.random]):.3f}; blob {test.centre.area:.3f}. "
-        f"Beats {test.beaten} of {len(test.random)} random maps, which have its own values at "
-        f"random places. {test.passes} photos were shown to the network."
-    )
+    st.caption(say("evidence.areas", explanation=explanation, **areas(test)))
+
+
+def areas(test: faithfulness.PixelTest) -> dict[str, object]:
+    """What the words below a chart are filled with."""
+    return {
+        "own": f"{test.heatmap.area:.3f}",
+        "random": f"{np.mean([curve.area for curve in test.random]):.3f}",
+        "blob": f"{test.centre.area:.3f}",
+        "beaten": test.beaten,
+        "count": len(test.random),
+        "passes": test.passes,
+    }
+
+
+def offer_report(question: Question, found: vizlib.Heatmap, tested: Tested, script: str) -> None:
+    """Offer the map and its tests as a file."""
+    convnet, image = question.chosen.convnet, question.chosen.image
+
+    def report() -> str:
+        return vizlib.heatmap_report(
+            convnet,
+            image,
+            found,
+            tests=tested.curves,
+            measures=tested.measures,
+            threshold=tested.aim.threshold,
+            box=tested.aim.box,
+            script=script,
+        )
+
+    label = convnet.label(found.class_index)
+    name = controls.file_stem(convnet.name, found.method, label, question.chosen.photo.title)
+    controls.download_report(report, name, key="heatmap_report")
 
 
 def show_sum(question: Question, found: vizlib.Heatmap) -> None:
     if found.method not in ADDS_UP:
         return
-    st.subheader("Does it add up to the score?", anchor=False)
+    st.subheader(say("evidence.adds_up"), anchor=False)
     chosen = question.chosen
     total = faithfulness.completeness(chosen.convnet, chosen.image, found)
-    nothing = "a black photo" if question.layer == "" else "maps of zeros"
+    nothing = "black" if question.layer == "" else "zeros"
     st.markdown(
-        f"The values add up to **{total.total:.4g}**; the score is **{total.expected:.4g}** above "
-        f"that of {nothing}: **{total.gap:+.3g}** too {'much' if total.gap > 0 else 'little'}."
+        say(
+            f"evidence.sum.{'much' if total.gap > 0 else 'little'}",
+            total=f"{total.total:.4g}",
+            expected=f"{total.expected:.4g}",
+            nothing=say(f"evidence.nothing.{nothing}"),
+            gap=f"{total.gap:+.3g}",
+        )
     )
 
 
 def show_shuffled(question: Question, found: vizlib.Heatmap) -> None:
-    st.subheader("Is it about this network at all?", anchor=False)
-    st.caption(
-        "What the network has learned is shuffled from the head down, and the map is made again "
-        "each time. A map that stays the same shows edges of the photo, whoever looks at it."
-    )
+    st.subheader(say("evidence.about_this"), anchor=False)
+    st.caption(say("evidence.shuffling"))
 
     def compute(progress: jobs.Progress) -> faithfulness.RandomizationCheck:
         convnet, image = question.chosen.convnet, question.chosen.image
         return faithfulness.randomization_check(convnet, image, found, progress=progress)
 
     key = ("shuffled", *question.key)
-    job = jobs.Job(key, f"{found.method} while the network forgets")
+    job = jobs.Job(key, say("evidence.forgets", method=found.method))
     wanted = jobs.queue().result(key) is not None or jobs.asked("shuffled", key)
-    if not wanted and not st.button("Shuffle the network", icon=":material/shuffle:"):
+    words, icon = say("evidence.shuffle"), ":material/shuffle:"
+    if not wanted and not st.button(words, key="shuffle", icon=icon):
         return
     check = jobs.result("shuffled", job, compute)
     if check is not None:
@@ -133,24 +180,21 @@ def show_shuffled(question: Question, found: vizlib.Heatmap) -> None:
 
 def draw_shuffled(question: Question, check: faithfulness.RandomizationCheck) -> None:
     if check.diagnosis:
-        st.warning(as_written(check.diagnosis), icon=":material/warning:")
+        st.warning(as_written(retold(check.diagnosis)), icon=":material/warning:")
     else:
-        st.success(
-            "The map becomes another one: it depends on what the network has learned.",
-            icon=":material/check_circle:",
-        )
+        st.success(say("evidence.depends"), icon=":material/check_circle:")
     chosen = look.Look(signed=False, alpha=0.5, colormap=controls.HEAT)
     columns = st.columns(max(4, len(check.layers)))
     for column, layer, found, same in zip(
         columns, check.layers, check.heatmaps, check.rank_correlation, strict=False
     ):
         picture = chosen.overlay(question.chosen.thumbnail, found, chosen.limit(found))
-        title = f"from {explanations.short(layer)} on: {same:.2f}"
+        title = say("evidence.from_on", layer=explanations.short(layer), same=f"{same:.2f}")
         column.image(
             picture,
             as_written(title),
             width="stretch",
             output_format="PNG",
-            alt=f"{explanations.described(question, found)}, shuffled {title}",
+            alt=say("evidence.shuffled", map=explanations.described(question, found), title=title),
         )
-    st.caption("The numbers are rank correlations with the map of the network as it is.")
+    st.caption(say("evidence.correlations"))

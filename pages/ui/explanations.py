@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import vizlib
 from pages.ui import computing, jobs
+from pages.ui.language import say
 from pages.ui.selection import Selection
 
 #: Methods whose values are parts of the class score.
@@ -73,10 +74,18 @@ def answers(slot: str, questions: Sequence[Question], title: str) -> list[vizlib
 def described(question: Question, found: vizlib.Heatmap) -> str:
     """Say what a heatmap shows, for those who do not see it."""
     chosen = question.chosen
-    shown = f"evidence for {chosen.convnet.label(found.class_index)}"
-    if found.class_free:
-        shown = "what stands out, for any class,"
-    return f"{found.method} of {short(found.layer)}: {shown} in {chosen.photo.title}"
+    return say(
+        "explanations.class_free" if found.class_free else "explanations.of_class",
+        method=found.method,
+        layer=short(layer_of(found)),
+        label=chosen.convnet.label(found.class_index),
+        photo=chosen.photo.title,
+    )
+
+
+def layer_of(found: vizlib.Heatmap) -> str:
+    """What a heatmap looked at, by name: a layer, or the pixels that the network receives."""
+    return say("explanations.input") if found.method in vizlib.PIXEL_METHODS else found.layer
 
 
 def short(layer: str) -> str:

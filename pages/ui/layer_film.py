@@ -5,6 +5,7 @@ import streamlit as st
 import vizlib
 from pages.ui import controls, explanations, jobs, look, scripts
 from pages.ui.explanations import Question
+from pages.ui.language import say
 from pages.ui.wording import as_written
 
 COLUMNS = 5
@@ -13,17 +14,13 @@ COLUMNS = 5
 def show(question: Question) -> None:
     """Draw the maps of every layer in the order they run, and recommend one."""
     if question.method in vizlib.PIXEL_METHODS:
+        others = say("layer_film.comma").join(vizlib.LAYER_METHODS)
         st.info(
-            f"{question.method} looks at pixels, not at layers. Choose a method that looks at "
-            f"maps: {', '.join(vizlib.LAYER_METHODS)}.",
+            say("layer_film.pixels", method=question.method, others=others),
             icon=":material/info:",
         )
         return
-    st.caption(
-        "Each layer's map is tested: blurring what it marks must lower the score, and showing only "
-        "that must keep it. The difference of the two mean scores, in logits, is written below; "
-        "about 0 is chance."
-    )
+    st.caption(say("layer_film.explanation"))
     chosen = look.choose()
     sweep = jobs.result("layer_film", job(question), lambda tick: compute(question, tick))
     if sweep is not None:
@@ -34,7 +31,7 @@ def show(question: Question) -> None:
 
 def job(question: Question) -> jobs.Job:
     network, photo, method, _, class_index = question.key
-    title = f"{method} of every layer ({question.chosen.network.title})"
+    title = say("layer_film.job", method=method, network=question.chosen.network.title)
     return jobs.Job(("layers", network, photo, method, class_index), title)
 
 
@@ -51,7 +48,11 @@ def compute(question: Question, progress: jobs.Progress) -> vizlib.faithfulness.
 def recommend(sweep: vizlib.faithfulness.LayerSweep) -> None:
     best = sweep.best
     st.success(
-        f"**{as_written(best.heatmap.layer)}** passes best: {best.score:.3g} logits.",
+        say(
+            "layer_film.best",
+            layer=as_written(best.heatmap.layer),
+            score=f"{best.score:.3g}",
+        ),
         icon=":material/star:",
     )
 
@@ -64,7 +65,8 @@ def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look
             found = tested.heatmap
             picture = chosen.overlay(question.chosen.thumbnail, found, chosen.limit(found))
             mark = ":material/star: " if tested is sweep.best else ""
-            title = f"{explanations.short(found.layer)}: {tested.score:.3g}"
+            layer, score = explanations.short(found.layer), f"{tested.score:.3g}"
+            title = say("layer_film.tested", layer=layer, score=score)
             column.image(
                 picture,
                 mark + as_written(title),
@@ -72,13 +74,14 @@ def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look
                 output_format="PNG",
                 alt=explanations.described(question, found),
             )
-    st.caption("Each map has its own scale of colours.")
+    st.caption(say("layer_film.scales"))
     names = [found.heatmap.layer for found in sweep.layers]
+    layer, logits = say("layer_film.layer"), say("layer_film.logits")
     st.bar_chart(
-        {"layer": names, "logits": [tested.score for tested in sweep.layers]},
-        x="layer",
-        y="logits",
+        {layer: names, logits: [tested.score for tested in sweep.layers]},
+        x=layer,
+        y=logits,
         sort=False,
         height=240,
-        alt=f"How well the map of {question.method} passes the test, for each layer",
+        alt=say("layer_film.chart", method=question.method),
     )

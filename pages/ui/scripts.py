@@ -266,3 +266,30 @@ def _call(function: str, first: str, options: dict[str, Any]) -> str:
 
 def _text(lines: list[str]) -> str:
     return "\n".join(lines) + "\n"
+
+
+# Lines that go on with the heatmap of a script.
+
+
+def measures() -> str:
+    """Measures of the heatmap, each beside those of maps that know nothing."""
+    numbers = "{one.heatmap:.2f}, random {one.random:.2f}, centre {one.centre:.2f}"
+    return _text(
+        [
+            "for one in faithfulness.measures(convnet, image, heatmap):",
+            f"    print(f'{{one.name}}: {numbers}')",
+        ]
+    )
+
+
+def pointing(threshold: float, thing: Sequence[int] | None) -> str:
+    """The box of the heatmap, held against where the thing is if that is known."""
+    box = f"box = faithfulness.bounding_box(image, heatmap, threshold={threshold})"
+    lines = [box, "print('box:', box)"]
+    if thing is not None:
+        lines += [
+            f"thing = {tuple(thing)}",
+            "print('hit:', faithfulness.pointing_game(image, heatmap, thing).hit)",
+            "print('overlap:', box and faithfulness.overlap(box, thing))",
+        ]
+    return _text(lines)

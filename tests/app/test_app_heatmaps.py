@@ -51,7 +51,7 @@ def assert_range(found, heatmap) -> None:
 def test_methods_side_by_side_are_those_chosen(dashboard, convnet, image):
     app = view(dashboard("heatmaps"), "compare")
     names = ["Grad-CAM", "HiResCAM", "Gradient"]
-    app.multiselect(key="comparison:Methods").set_value(names).run()
+    app.multiselect(key="comparison:methods").set_value(names).run()
     assert titles(app) == names
     for found, name in zip(ranges(app), names, strict=True):
         assert_range(found, vizlib.HEATMAP_METHODS[name](convnet, image))
@@ -60,14 +60,14 @@ def test_methods_side_by_side_are_those_chosen(dashboard, convnet, image):
 
 def test_a_long_method_is_computed_in_the_background(dashboard, convnet, image):
     app = view(dashboard("heatmaps"), "compare")
-    app.multiselect(key="comparison:Methods").set_value(["Grad-CAM", "Occlusion"]).run()
+    app.multiselect(key="comparison:methods").set_value(["Grad-CAM", "Occlusion"]).run()
     wait(app, lambda app: len(ranges(app)) == 2)
     assert_range(ranges(app)[1], vizlib.occlusion(convnet, image))
     assert not app.toggle(key="one_scale").disabled
 
 
 def test_classes_have_one_scale_unless_asked_otherwise(dashboard, convnet, image):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Classes")
+    app = differ(view(dashboard("heatmaps"), "compare"), "classes")
     assert len(titles(app)) == 3  # two maps and their difference
     for (low, high), index in zip(ranges(app), (1, 0), strict=True):
         assert_range((low, high), vizlib.grad_cam(convnet, image, class_index=index))
@@ -85,7 +85,7 @@ def test_the_difference_of_two_maps_is_first_minus_second(dashboard, monkeypatch
         drawn.append((values, options))
         return original(picture, values, **options)
 
-    app = differ(view(dashboard("heatmaps"), "compare"), "Classes")
+    app = differ(view(dashboard("heatmaps"), "compare"), "classes")
     monkeypatch.setattr(vizlib.render, "overlay", watched)
     app.toggle(key="signed").set_value(True).run()
     (one, first), (other, second), (difference, last) = drawn
@@ -98,8 +98,8 @@ def test_the_difference_of_two_maps_is_first_minus_second(dashboard, monkeypatch
 
 
 def test_layers_side_by_side(dashboard, convnet, image):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Layers")
-    chosen = app.multiselect(key="comparison:Layers")
+    app = differ(view(dashboard("heatmaps"), "compare"), "layers")
+    chosen = app.multiselect(key="comparison:layers")
     assert convnet.default_layer in chosen.value
     names = [layer.name for layer in convnet.layers if layer.settled][:2]
     chosen.set_value(names).run()
@@ -108,7 +108,7 @@ def test_layers_side_by_side(dashboard, convnet, image):
 
 
 def test_layers_mean_nothing_to_methods_of_pixels(dashboard):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Layers")
+    app = differ(view(dashboard("heatmaps"), "compare"), "layers")
     app.selectbox(key="heatmap_method").set_value("Gradient").run()
     assert "looks at pixels, not at layers" in sentences(app)
     view(app, "layers")
@@ -116,8 +116,8 @@ def test_layers_mean_nothing_to_methods_of_pixels(dashboard):
 
 
 def test_photos_side_by_side_are_asked_about_the_same_class(dashboard, convnet, image):
-    app = differ(view(dashboard("heatmaps"), "compare"), "Photos")
-    app.multiselect(key="comparison:Sample photos beside yours").set_value(["parrot"]).run()
+    app = differ(view(dashboard("heatmaps"), "compare"), "photos")
+    app.multiselect(key="comparison:photos").set_value(["parrot"]).run()
     assert titles(app)[:2] == ["Cat and dog", "Parrot"]
     index = int(convnet.scores(image).argmax())
     parrot = vizlib.load_image("sample_images/parrot.jpg")
@@ -127,7 +127,7 @@ def test_photos_side_by_side_are_asked_about_the_same_class(dashboard, convnet, 
 
 def test_two_networks_are_asked_about_the_class_of_the_same_name(dashboard):
     app = dashboard("heatmaps", network="squeezenet", sample="parrot")
-    app = differ(view(app, "compare"), "Two networks")
+    app = differ(view(app, "compare"), "networks")
     app.selectbox(key="other_network").set_value("mobilenet-bundled").run()
     other = vizlib.load_convnet("mobilenet-bundled")
     photo = vizlib.load_image("sample_images/parrot.jpg")
@@ -141,7 +141,7 @@ def test_two_networks_are_asked_about_the_class_of_the_same_name(dashboard):
 
 def test_nothing_chosen_shows_nothing(dashboard):
     app = view(dashboard("heatmaps"), "compare")
-    app.multiselect(key="comparison:Methods").set_value([]).run()
+    app.multiselect(key="comparison:methods").set_value([]).run()
     assert not app.exception
     assert pictures(app) == []
 
@@ -229,6 +229,159 @@ def test_the_network_is_shuffled_when_asked(dashboard, convnet, image):
     assert any(words[:40] in box.value for box in (*app.success, *app.warning))
 
 
+def test_measures_stand_beside_those_of_maps_that_know_nothing(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "evidence")
+    app.selectbox(key="heatmap_method").set_value("HiResCAM").run()
+    wait(app, lambda app: app.table)
+    found = vizlib.faithfulness.measures(convnet, image, vizlib.hires_cam(convnet, image))
+    shown = app.table[0].value
+    assert list(shown["measure"]) == [measure.name for measure in found]
+    for (_, row), measure in zip(shown.iterrows(), found, strict=True):
+        numbers = row["this map"].split()[0], row["random maps"], row["middle blob"]
+        given = (measure.heatmap, measure.random, measure.centre)
+        assert [float(n) for n in numbers] == pytest.approx(given, abs=0.006)
+        assert ("check_circle" in row["this map"]) == measure.beats_both
+        assert row["better is"] == ("higher" if measure.higher_is_better else "lower")
+        assert any(measure.meaning in text for text in captions(app))
+
+
+def test_measuring_can_be_cancelled(dashboard, monkeypatch):
+    from pages.ui import measures
+
+    begun, stopped = threading.Event(), threading.Event()
+
+    def endless(*_asked, progress):
+        while not stopped.is_set():
+            begun.set()
+            try:
+                progress(1, 10_000)
+            except BaseException:
+                stopped.set()
+                raise
+
+    monkeypatch.setattr(measures, "measures", endless)
+    app = view(dashboard("heatmaps"), "evidence")
+    wait(app, lambda _app: begun.is_set())
+    next(b for b in app.button if b.key == "measures_cancel").click().run()
+    wait(app, lambda app: "Cancelled" in sentences(app))
+    assert stopped.is_set()
+    assert any("photos were shown" in text for text in captions(app))
+
+
+def give_box(app, *sides):
+    for field, side in zip(app.main.number_input, sides, strict=True):
+        field.set_value(side)
+    return app.run()
+
+
+def told_of_pointing(app) -> str:
+    return "\n".join(m.value for m in (*app.markdown, *app.success, *app.warning))
+
+
+@pytest.mark.parametrize("threshold", [20, 60])
+def test_the_box_of_a_map_is_that_of_the_library(dashboard, convnet, image, threshold, monkeypatch):
+    drawn = []
+    original = vizlib.render.outlined
+    monkeypatch.setattr(
+        vizlib.render, "outlined", lambda *a, **o: drawn.append(a[1]) or original(*a, **o)
+    )
+    app = view(dashboard("heatmaps"), "evidence")
+    app.slider(key="threshold").set_value(threshold).run()
+    heatmap = vizlib.grad_cam(convnet, image)
+    box = vizlib.faithfulness.bounding_box(image, heatmap, threshold=threshold / 100)
+    assert f"above {threshold}%, from {box[0]}, {box[1]} to {box[2]}, {box[3]}." in (
+        told_of_pointing(app)
+    )
+    assert drawn[-1] == box
+    whole = (0, 0, *image.shape[1::-1])
+    ((x, y),) = vizlib.faithfulness.pointing_game(image, heatmap, whole).points
+    assert f"brightest point, at {x:.0f}, {y:.0f}." in told_of_pointing(app)
+    assert "random one" not in told_of_pointing(app)
+
+
+def test_a_box_of_the_visitors_is_held_against_the_map(dashboard, convnet, image):
+    app = view(dashboard("heatmaps"), "evidence")
+    heatmap = vizlib.grad_cam(convnet, image)
+    box = vizlib.faithfulness.bounding_box(image, heatmap)
+    height, width = image.shape[:2]
+    for given in ((0, 0, width, height - 10), (0, 0, 20, 10)):
+        before = pictures(app)
+        give_box(app, *given)
+        assert pictures(app) != before
+        pointing = vizlib.faithfulness.pointing_game(image, heatmap, given)
+        lies = "lies in" if pointing.hit else "does not lie in"
+        words = f"The brightest point {lies} your box. A random one does with {pointing.chance:.0%}"
+        assert words in told_of_pointing(app)
+        shared = vizlib.faithfulness.overlap(box, given)
+        assert f"Both boxes share **{shared:.2f}**" in told_of_pointing(app)
+    assert {True, False} == {
+        vizlib.faithfulness.pointing_game(image, heatmap, one).hit
+        for one in ((0, 0, width, height - 10), (0, 0, 20, 10))
+    }
+
+
+def test_a_box_that_is_none_is_refused_in_a_sentence(dashboard):
+    app = give_box(view(dashboard("heatmaps"), "evidence"), 30, 10, 30, 50)
+    assert "That is no box" in sentences(app)
+    assert "random one" not in told_of_pointing(app)
+
+
+def test_a_box_comes_with_the_address(dashboard):
+    link = {"left": "5", "top": "6", "right": "70", "bottom": "80", "threshold": "45"}
+    app = dashboard("heatmaps", view="evidence", **link)
+    assert [field.value for field in app.main.number_input] == [5, 6, 70, 80]
+    assert app.slider(key="threshold").value == 45
+    assert "random one" in told_of_pointing(app)
+    give_box(app, None, 6, 70, 80)
+    assert "random one" not in told_of_pointing(app)
+    assert "left" not in app.query_params
+
+
+# In Chinese.
+
+
+OURS = {
+    *("heatmaps", "one_heatmap", "comparison", "by_parts", "layer_film", "evidence"),
+    *("explanations", "measures", "pointing"),
+}
+
+
+def all_words(app) -> set[str]:
+    """What is written on a page, and the labels and explanations of its controls."""
+    kinds = ("header", "subheader", "markdown", "caption", "success", "warning", "info")
+    written = {one.value for kind in kinds for one in app.main.get(kind)}
+    kinds = ("selectbox", "multiselect", "slider", "toggle", "button", "button_group")
+    controls = [one for kind in (*kinds, "number_input") for one in app.main.get(kind)]
+    return written | {words for one in controls for words in (one.label, one.help) if words}
+
+
+@pytest.mark.parametrize("name", ["one", "compare", "parts", "layers", "evidence"])
+def test_no_text_of_the_page_stays_english(dashboard, name):
+    from pages.ui import language
+
+    english = [
+        re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(text["en"])))
+        for key, text in language._catalogue().items()
+        if key.split(".")[0] in OURS
+    ]
+    app = dashboard("heatmaps", view=name, lang="zh", left="5", top="5", right="90", bottom="90")
+    wait(app, lambda app: not [b for b in app.button if (b.key or "").endswith("_cancel")])
+    left = [words for words in all_words(app) if any(one.fullmatch(words) for one in english)]
+    assert left == []
+    app.sidebar.selectbox(key="language").set_value("en").run()
+    assert any(one.fullmatch(words) for words in all_words(app) for one in english)
+
+
+def test_a_change_of_language_loses_no_choice(dashboard):
+    app = differ(view(dashboard("heatmaps"), "compare"), "layers")
+    app.multiselect(key="comparison:layers").set_value(["conv1", "conv2"]).run()
+    app.sidebar.selectbox(key="language").set_value("zh").run()
+    assert app.button_group(key="view").value == "compare"
+    assert app.button_group(key="comparison").value == "layers"
+    assert app.multiselect(key="comparison:layers").value == ["conv1", "conv2"]
+    assert titles(app)[:2] == ["conv1", "conv2"]
+
+
 # Long work.
 
 
@@ -299,3 +452,11 @@ def test_the_report_has_the_tests_once_they_are_made(dashboard, convnet, image, 
         vizlib.faithfulness.verdict(vizlib.faithfulness.deletion(convnet, image, heatmap)) in tested
     )
     assert "faithfulness.deletion(convnet, image, heatmap)" in tested
+    assert "above 20%" in tested
+    wait(app, lambda app: app.table)
+    give_box(app, 10, 10, 90, 90)
+    tested = list(reports.values())[1]()
+    for measure in vizlib.faithfulness.measures(convnet, image, heatmap):
+        assert measure.meaning in tested
+    assert "(10, 10, 90, 90)" in tested
+    assert "thing = (10, 10, 90, 90)" in tested

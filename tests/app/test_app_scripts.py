@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 
 import nets
 import pytest
@@ -127,7 +128,7 @@ def test_a_model_and_a_photo_of_the_visitors_own(dashboard, run, offered, tmp_pa
 def test_maps_side_by_side(dashboard, run, tmp_path):
     app = dashboard("heatmaps")
     app.button_group(key="view").set_value("compare").run()
-    app.multiselect(key="comparison:Methods").set_value(["Grad-CAM", "Gradient"]).run()
+    app.multiselect(key="comparison:methods").set_value(["Grad-CAM", "Gradient"]).run()
     run(app)
     assert len(made(tmp_path)) == len(pictures(app)) == 2
 
@@ -138,6 +139,24 @@ def test_the_verdicts(dashboard, run):
     wait(app, lambda app: app.success or app.warning)
     told = {box.value for box in (*app.success, *app.warning)}
     assert set(run(app).splitlines()[:2]) == told
+
+
+def test_measures_and_boxes(dashboard, run):
+    app = dashboard("heatmaps", view="evidence", left="5", top="5", right="300", bottom="280")
+    wait(app, lambda app: app.table)
+    shown = app.table[0].value
+    printed = run(app).splitlines()
+    for _, row in shown.iterrows():
+        own = row["this map"].split()[0]
+        random, centre = row["random maps"], row["middle blob"]
+        assert f"{row['measure']}: {own}, random {random}, centre {centre}" in printed
+    said = " ".join(markdown.value for markdown in app.markdown)
+    left, top, right, bottom = re.search(r"from (\d+), (\d+) to (\d+), (\d+)", said).groups()
+    assert f"box: Box(left={left}, top={top}, right={right}, bottom={bottom})" in printed
+    hit = "does not lie" not in "".join(box.value for box in (*app.success, *app.warning))
+    assert f"hit: {hit}" in printed
+    shared = next(line for line in printed if line.startswith("overlap: "))
+    assert f"**{float(shared.split()[1]):.2f}**" in said
 
 
 def test_the_best_layer(dashboard, run):

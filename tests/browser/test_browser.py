@@ -357,10 +357,19 @@ def test_a_heatmap_is_compared_and_put_to_the_test(come):
     curves = page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg.marks)")
     curves.nth(1).wait_for()
     assert any("the score from" in text for text in visitor.alerts())
+    page.get_by_role("cell", name="mu-fidelity").wait_for()
+    for side, place in {"Left": 5, "Top": 5, "Right": 400, "Bottom": 290}.items():
+        page.get_by_label(side, exact=True).fill(str(place))
+        page.get_by_label(side, exact=True).press("Enter")
+        settle(page)
+    assert any("your box" in text for text in visitor.alerts())
+    assert "bottom=290" in page.url
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Report").click()
     report = Path(waiting.value.path()).read_text()
-    assert report.count("data:image/png;base64,") == 5
+    assert report.count("data:image/png;base64,") == 6
+    assert "(5, 5, 400, 290)" in report
+    assert "Average drop" in report
 
 
 def test_the_address_of_a_channel_opens_on_its_pattern(come):
