@@ -5,7 +5,8 @@ braces where it varies, and what that is in other languages. A `[[sentence]]` is
 first in a text and ends with it or before a space, so it can be several sentences that belong
 together. What stands in a place such as ``{kind}`` is told by the `[[kind]]` tables of all files,
 whole, where they know it, and stays as it is where they do not: names, numbers, paths. Digits at
-the end of a place's name only tell it from others. A place named ``{sentences}`` holds sentences.
+the end of a place's name only tell it from others. A place named ``{sentences}`` holds sentences,
+and a `[[title]]` is a whole text: the name of a network, of a recipe, of a kind of pixels.
 """
 
 import re
@@ -44,7 +45,10 @@ class Template(NamedTuple):
 def retold(text: str) -> str:
     """Tell what the library has said, sentence by sentence; what is not known stays as it is."""
     wanted = language.current()
-    return text if wanted == "en" else _sentences(text, wanted, _MOST)[0]
+    if wanted == "en":
+        return text
+    title = _whole("title", text, wanted, _MOST)
+    return _sentences(text, wanted, _MOST)[0] if title is None else title
 
 
 @lru_cache(maxsize=256)
