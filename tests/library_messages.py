@@ -112,7 +112,8 @@ def _shown(node: ast.expr, place: Place, left: int) -> list[str]:
 def _together(parts: list[list[str]]) -> list[str]:
     """As many texts as the part with the most variants has, the others in turn."""
     return [
-        "".join(part[k % len(part)] for part in parts) for k in range(max(map(len, parts), default=0))
+        "".join(part[k % len(part)] for part in parts)
+        for k in range(max(map(len, parts), default=0))
     ]
 
 
