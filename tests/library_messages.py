@@ -227,7 +227,7 @@ def sentences() -> Iterator[tuple[str, str]]:
     for node, place in _nodes():
         if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in inner:
             for text in variants(node, place) or ():
-                if text[:1].isupper() and text.endswith(".") and len(text.split()) >= 3:
+                if text[:1].isupper() and text.endswith((".", "?")) and len(text.split()) >= 3:
                     yield _module(place), text
 
 

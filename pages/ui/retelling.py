@@ -25,21 +25,11 @@ _MOST = 16
 
 
 class Template(NamedTuple):
-    """What the library says in one place: what stands fast, and names for what is between it."""
+    """What the library says in one place, as the beginning of a text and as all of it."""
 
-    literals: tuple[str, ...]
-    names: tuple[str, ...]
+    begins: re.Pattern[str]
+    fills: re.Pattern[str]
     told: dict[str, str]
-
-    @classmethod
-    def of(cls, entry: dict[str, str]) -> "Template":
-        """Cut the English text at its braces."""
-        parts = _BRACES.split(entry["en"])
-        return cls(tuple(parts[::2]), tuple(parts[1::2]), entry)
-
-    def weight(self) -> tuple[bool, int]:
-        """How sure a match is: of what begins in its own words first, then the longest."""
-        return bool(self.literals[0]), sum(map(len, self.literals))
 
 
 def retold(text: str) -> str:
@@ -68,26 +58,23 @@ def _sentences(text: str, wanted: str, left: int) -> tuple[str, bool]:
 def _first(text: str, wanted: str, left: int) -> tuple[str, str, bool]:
     """The first sentence, told if it is known, what comes behind it, and whether it is."""
     for template in templates("sentence"):
-        begun = _begun(template, text)
-        if begun is not None:
-            values, end = begun
-            return _filled(template, values, wanted, left), text[end:], True
-    end = match.end() if (match := _END.search(text)) else len(text)
+        if found := template.begins.match(text):
+            return _filled(template, found, wanted, left), text[found.end() :], True
+    end = found.end() if (found := _END.search(text)) else len(text)
     return text[:end], text[end:], False
 
 
 def _whole(table: str, text: str, wanted: str, left: int) -> str | None:
     """Tell a text that is one entry from end to end."""
-    for template in templates(table) if left else ():
-        values = _between(template.literals, text)
-        if values is not None:
-            return _filled(template, values, wanted, left)
+    for template in templates(table) if left > 0 else ():
+        if found := template.fills.match(text):
+            return _filled(template, found, wanted, left)
     return None
 
 
-def _filled(template: Template, values: list[str], wanted: str, left: int) -> str:
+def _filled(template: Template, found: re.Match[str], wanted: str, left: int) -> str:
     told = {}
-    for name, value in zip(template.names, values, strict=True):
+    for name, value in found.groupdict().items():
         if name == "sentences":
             told[name] = _sentences(value, wanted, left)[0]
         else:
@@ -95,58 +82,28 @@ def _filled(template: Template, values: list[str], wanted: str, left: int) -> st
     return _BRACES.sub(lambda place: told[place[1]], template.told[wanted])
 
 
-def _begun(template: Template, text: str) -> tuple[list[str], int] | None:
-    """What stands between the literals at the beginning of a text, and where the text goes on."""
-    *before, last = template.literals
-    values, at = _leftmost(before, text)
-    if at < 0:
-        return None
-    if not before:
-        end = 0 if text.startswith(last) and text[len(last) :][:1] in ("", " ") else -1
-    else:
-        end = text.find(f"{last} ", at + 1) if last else -1
-        end = end if end >= 0 else len(text) - len(last)
-        values.append(text[at:end])
-    if end < at + bool(before) or not text.startswith(last, end):
-        return None
-    return values, min(end + len(last) + 1, len(text))
-
-
-def _between(literals: tuple[str, ...], text: str) -> list[str] | None:
-    """What stands between the literals of a text that is nothing besides."""
-    *before, last = literals
-    if not before:
-        return [] if text == last else None
-    values, at = _leftmost(before, text)
-    end = len(text) - len(last)
-    if at < 0 or end <= at or not text.endswith(last):
-        return None
-    return [*values, text[at:end]]
-
-
-def _leftmost(literals: list[str], text: str) -> tuple[list[str], int]:
-    """What stands between literals, and where the last ends, or -1: in one go, without return."""
-    if not literals:
-        return [], 0
-    first, *others = literals
-    values, at = [], len(first) if text.startswith(first) else -1
-    for literal in others:
-        end = text.find(literal, at + 1) if at >= 0 else -1
-        if end < 0:
-            return [], -1
-        values.append(text[at:end])
-        at = end + len(literal)
-    return values, at
-
-
 @cache
 def templates(table: str) -> tuple[Template, ...]:
     """All that is known of one table: what is said in full goes before what is general."""
-    return tuple(sorted(map(Template.of, _entries(table)), key=Template.weight, reverse=True))
+    entries = [entry for file in _catalogue().values() for entry in file.get(table, ())]
+    return tuple(
+        Template(_pattern(entry["en"], r"(?: |\Z)"), _pattern(entry["en"], r"\Z"), entry)
+        for entry in sorted(entries, key=_sureness, reverse=True)
+    )
 
 
-def _entries(table: str) -> list[dict[str, str]]:
-    return [entry for file in _catalogue().values() for entry in file.get(table, ())]
+def _pattern(english: str, end: str) -> re.Pattern[str]:
+    parts = _BRACES.split(english)
+    first, *literals = [re.escape(part) for part in parts[:-1:2]] + [re.escape(parts[-1]) + end]
+    # Atomic groups: what varies ends at the first chance and no other is tried, so that a name
+    # takes time in proportion to its length, whatever it is.
+    gaps = [f"(?>(?P<{name}>.+?){to})" for name, to in zip(parts[1::2], literals, strict=True)]
+    return re.compile(first + "".join(gaps), re.DOTALL)
+
+
+def _sureness(entry: dict[str, str]) -> tuple[bool, int]:
+    """Sort what begins with words of its own first, and then the longest."""
+    return not entry["en"].startswith("{"), len(_BRACES.sub("", entry["en"]))
 
 
 @cache
