@@ -345,11 +345,6 @@ def test_nothing_stands_in_the_catalogue_twice():
     assert len(set(texts)) == len(texts)
 
 
-def test_each_file_belongs_to_a_module():
-    modules = {path.stem for path in messages.PACKAGE.rglob("*.py")}
-    assert {file.stem for file in FILES} <= modules | {OTHERS}
-
-
 def test_no_entry_is_left_over():
     """Every stretch of words between two places stands in the source or in a message."""
     texts = [text for _, text in [*messages.raised(*kinds_of_errors()), *messages.sentences()]]
