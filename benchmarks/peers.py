@@ -4,13 +4,17 @@ The same network (VGG16's shapes, random weights, no softmax at its end), the sa
 same number of passes on both sides.
 
     pip install --no-deps -r benchmarks/requirements-peers.txt
+    pip install torch torchvision captum grad-cam    # only for the part "pytorch"
     python benchmarks/peers.py                # all
-    python benchmarks/peers.py heatmaps       # one of: heatmaps, patterns, memory
+    python benchmarks/peers.py heatmaps       # one of: heatmaps, pytorch, memory
 """
 
+import json
 import resource
+import statistics
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -21,13 +25,13 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import vizlib
-from benchmarks import book
-from benchmarks.run import ratio, report
+from benchmarks.run import clock, ratio, report
 from vizlib import ConvNet
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype="uint8")
 CLASS, SAMPLES, PATCH = 3, 16, 56
-SIDE, CHANNELS, STEPS = 128, 8, 10
+QUICK = ("Grad-CAM", "SmoothGrad", "Integrated Gradients", "Occlusion")
+PAIRS = 3
 
 
 class Subject:
@@ -111,7 +115,7 @@ def heatmaps() -> None:
     print(f"\nHeatmaps of VGG16 at 224 px, {SAMPLES} samples or steps, patches of {PATCH} px")
     for name, peer in (("tf-keras-vis", tf_keras_vis), ("xplique", xplique)):
         for method, theirs in peer(subject).items():
-            pairs = 1 if method == "Score-CAM" else 3
+            pairs = 1 if method == "Score-CAM" else PAIRS
             slow, fast, times = ratio(theirs, own[method], pairs=pairs)
             report(method, f"{name} {slow:.2f} s, ours {fast:.2f} s", times, 1.0)
 
@@ -126,43 +130,34 @@ def memory() -> None:
     print(f"\nScore-CAM of 512 channels of VGG16: {more:.2f} GB more at its peak (target: below 1)")
 
 
-def patterns() -> None:
-    """Steps of gradient ascent on one layer, against the book's loop and tf-keras-vis."""
-    model = keras.applications.VGG16(weights=None, include_top=False)
-    convnet = ConvNet(model, preprocess="caffe", input_size=(SIDE, SIDE))
-    print(f"\nFilter patterns, {CHANNELS} channels, {SIDE} px, {STEPS} steps")
-    for layer, target in (("block3_conv3", 1.2), ("block5_conv3", 1.2), ("block1_conv2", 5.0)):
-        extractor = keras.Model(model.input, model.get_layer(layer).output)
-        for recipe in ("classic", "fourier"):
-            for name, theirs in {
-                "book": lambda e=extractor: book.filter_patterns(
-                    e, range(CHANNELS), side=SIDE, steps=STEPS
-                ),
-                "tf-keras-vis": _maximised(extractor),
-            }.items():
-                slow, fast, times = ratio(
-                    theirs,
-                    lambda n=layer, r=recipe: vizlib.filter_patterns(
-                        convnet, n, range(CHANNELS), recipe=r, size=SIDE, steps=STEPS
-                    ),
-                )
-                detail = f"{recipe}: {name} {slow:.2f} s, ours {fast:.2f} s"
-                report(layer, detail, times, target)
+def pytorch() -> None:
+    """The same against pytorch-grad-cam and captum, each time in a process of their own."""
+    subject = Subject()
+    own = ours(subject)
+    print("\nHeatmaps of VGG16 at 224 px against PyTorch")
+    for names, pairs in ((QUICK, PAIRS), (("Score-CAM",), 1)):
+        for name in names:
+            own[name]()
+        rounds = [(_in_pytorch(subject, names), _seconds(own, names)) for _ in range(pairs)]
+        for name in names:
+            slow, fast = (statistics.median(one[side][name] for one in rounds) for side in (0, 1))
+            times = statistics.median(theirs[name] / fast[name] for theirs, fast in rounds)
+            report(name, f"PyTorch {slow:.2f} s, ours {fast:.2f} s", times, 0.9)
 
 
-def _maximised(extractor: keras.Model) -> Callable[[], object]:
-    from tf_keras_vis.activation_maximization import ActivationMaximization
-    from tf_keras_vis.utils.scores import CategoricalScore
+def _in_pytorch(subject: Subject, names: Sequence[str]) -> dict[str, float]:
+    program = str(Path(__file__).with_name("torch_heatmaps.py"))
+    numbers = map(str, (CLASS, SAMPLES, PATCH, subject.convnet.batch_size))
+    command = [sys.executable, program, *numbers, *names]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
-    maximise = ActivationMaximization(extractor, clone=False)
-    seeds = np.random.default_rng(0).uniform(0, 255, (CHANNELS, SIDE, SIDE, 3))
-    score = CategoricalScore(list(range(CHANNELS)))
-    return lambda: maximise(
-        score, seed_input=seeds, steps=STEPS, input_modifiers=[], regularizers=[]
-    )
+
+def _seconds(own: dict[str, Callable[[], object]], names: Sequence[str]) -> dict[str, float]:
+    return {name: clock(own[name]) for name in names}
 
 
 if __name__ == "__main__":
-    parts = {"heatmaps": heatmaps, "patterns": patterns, "memory": memory}
+    parts = {"heatmaps": heatmaps, "pytorch": pytorch, "memory": memory}
     for name in sys.argv[1:] or parts:
         parts[name]()
