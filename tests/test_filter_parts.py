@@ -213,6 +213,17 @@ def smooth(height=40, width=56):
     return cv2.GaussianBlur(noise, (0, 0), 3) * 3 - 255
 
 
+def test_pale_waves_are_shown_with_all_their_contrast():
+    develop = phases(spectra.photo_spectrum).develop
+    ramp = np.linspace(100, 150, 1001).reshape(1001, 1, 1)
+    found = develop(ramp).ravel().astype(int)
+    assert (found[:11] == 0).all()
+    assert (found[-11:] == 255).all()
+    np.testing.assert_allclose(found[10:-10], np.linspace(0, 255, 981), atol=0.51)
+    plain = develop(np.full((4, 4, 3), 77.4))
+    assert (plain == 77).all()
+
+
 def by_opencv(picture, matrix):
     size = picture.shape[1], picture.shape[0]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

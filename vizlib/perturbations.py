@@ -194,7 +194,7 @@ def occlusion(
     sides = _patch_sides(size, patch)
     patches = [_NOTHING, *patches_over(size, sides, _strides(sides, stride))]
     blank = baseline_tensor(convnet, image, baseline)
-    index, scores = chosen_class(convnet, image, class_index)
+    wanted = None if class_index is None else convnet.class_index(class_index)
     tensor = convnet.input_tensor(image)
 
     def covered(numbers: range) -> np.ndarray:
@@ -203,8 +203,10 @@ def occlusion(
             one[patches[number]] = blank[patches[number]]
         return tensors
 
-    seen = _class_scores(convnet, index, len(patches), covered, progress)
-    values = mean_over_patches(seen[0] - seen[1:], patches[1:], size)
+    scores, *seen = _scores(convnet, len(patches), covered, progress)
+    index = int(scores.argmax()) if wanted is None else wanted
+    drops = scores[index] - np.array(seen)[:, index]
+    values = mean_over_patches(drops, patches[1:], size)
     return heatmap("Occlusion", INPUT, values, scores, index)
 
 
@@ -297,11 +299,13 @@ def _class_scores(
     convnet: ConvNet, class_index: int, count: int, stack_of: Stack, progress: Progress | None
 ) -> np.ndarray:
     """Logits of one class for ``count`` changed inputs, ``(count,)``."""
-    found = [
-        convnet.tensor_scores(stack_of(numbers))[:, class_index]
-        for numbers in in_batches(count, convnet.batch_size, progress)
-    ]
-    return np.concatenate(found)
+    return _scores(convnet, count, stack_of, progress)[:, class_index]
+
+
+def _scores(convnet: ConvNet, count: int, stack_of: Stack, progress: Progress | None) -> np.ndarray:
+    """Logits of all classes, ``(count, classes)``."""
+    batches = in_batches(count, convnet.batch_size, progress)
+    return np.concatenate([convnet.tensor_scores(stack_of(numbers)) for numbers in batches])
 
 
 # Pure steps.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,10 @@ from vizlib.filters.readings import read
 from vizlib.filters.recipes import FilterRecipe
 from vizlib.filters.transforms import Shown, by_turns, look, shown, window
 from vizlib.filters.windows import parts_a_side
+from vizlib.input_gradients import redirected
+
+#: The first step that wakes what has been silent until then.
+_PATIENCE = 9
 
 
 class Wanted(NamedTuple):
@@ -55,6 +60,7 @@ class _Seeing(NamedTuple):
     reading: Objective
     shape: Shape
     parts: int  # windows a side that the picture is cut into, of which a step shows one
+    waking: bool = False  # whether ReLUs that are silent pass what would wake them
 
     @property
     def view(self) -> tuple[int, int]:
@@ -89,6 +95,8 @@ def climb(
     step = _compiled_step(convnet, recipe, seeing, first)
     trace, fired = [], np.zeros(len(wanted.starts), bool)
     for done in range(1, steps + 1):
+        if done == _PATIENCE and not fired.all():
+            step = _compiled_step(convnet, recipe, seeing._replace(waking=True), first)
         state, values, fires = step(state, _draw(recipe, seeing, seed, done), *asked)
         trace.append(values.numpy())
         fired |= fires.numpy()
@@ -146,12 +154,12 @@ def _step(convnet: ConvNet, recipe: FilterRecipe, seeing: _Seeing) -> Any:
     reading = seeing.reading
 
     def step(state: _State, draw: _Draw, channels: Any, weights: Any) -> Any:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(state.parameters)
+        waking = redirected(state.parameters.graph) if seeing.waking else nullcontext()
+        with waking:
             picture = recipe.parameterisation.picture(state.parameters, seeing.shape)
             view = _view(recipe, picture, draw, seeing.view)
             seen = read(convnet, reading, view, channels, weights, rounded=recipe.rounded)
-        gradient, by_pixel = tape.gradient(seen.target, [state.parameters, picture])
+        gradient, by_pixel = tf.gradients(seen.target, [state.parameters, picture])
         if gradient is None:
             raise UnsupportedModelError(_no_gradient(convnet, reading))
         parameters, moments = recipe.optimiser.ascend(

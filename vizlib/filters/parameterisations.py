@@ -70,6 +70,8 @@ def fourier() -> Parameterisation:
 def phases(spectrum: Spectrum) -> Parameterisation:
     """Waves as strong as in photos, of which only the places of the crests change.
 
+    So strong they are pale, so the contrast of the finished picture is stretched.
+
     References
     ----------
     T. Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
@@ -79,7 +81,7 @@ def phases(spectrum: Spectrum) -> Parameterisation:
     def picture(parameters: Any, shape: Shape) -> Any:
         return _in_range(_from_waves(*phase_waves(parameters, spectrum, shape), shape))
 
-    return Parameterisation(_any_phase, picture, _rounded)
+    return Parameterisation(_any_phase, picture, _stretched)
 
 
 def phase_waves(parameters: Any, spectrum: Spectrum, shape: Shape) -> tuple[Any, Any]:
@@ -153,6 +155,12 @@ def _any_phase(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 def _standardized(pixels: np.ndarray) -> np.ndarray:
     centred = pixels - pixels.mean()
     return np.clip(np.rint(128 + 64 * centred / (pixels.std() + 1e-5)), 0, 255).astype("uint8")
+
+
+def _stretched(pixels: np.ndarray) -> np.ndarray:
+    """All but the darkest and the brightest hundredth of the numbers from 0 to 255."""
+    low, high = np.percentile(pixels, (1, 99))
+    return _rounded(255 * (pixels - low) / (high - low)) if high > low else _rounded(pixels)
 
 
 def _rounded(pixels: np.ndarray) -> np.ndarray:
