@@ -87,10 +87,12 @@ figcaption { overflow-wrap: anywhere; opacity: 0.8; }
 .divided .slider { margin-top: 0.5rem; }
 .divided .stage { cursor: ew-resize; touch-action: pan-y; user-select: none; }
 .divided canvas { clip-path: inset(0 0 0 var(--edge)); }
-.edge { position: absolute; top: 0; bottom: 0; left: var(--edge); width: 2px; margin-left: -1px;
-  background: #fff; box-shadow: 0 0 0 1px #0008; pointer-events: none; }
-.edge span { position: absolute; top: 50%; left: -13px; width: 28px; height: 28px;
-  margin-top: -14px; border-radius: 50%; background: #fff; box-shadow: 0 0 0 1px #0008; }
+.edge { position: absolute; inset: 0; pointer-events: none; }
+.edge::before { content: ""; position: absolute; top: 0; bottom: 0; left: var(--edge); width: 2px;
+  margin-left: -1px; background: #fff; box-shadow: 0 0 0 1px #0008; }
+.edge span { position: absolute; top: 50%; width: 28px; height: 28px; margin-top: -14px;
+  left: clamp(2px, calc(var(--edge) - 14px), calc(100% - 30px));
+  border-radius: 50%; background: #fff; box-shadow: 0 0 0 1px #0008; }
 .edge span::after { content: "↔"; display: block; text-align: center; color: #222;
   font: 18px/28px sans-serif; }
 """
@@ -173,7 +175,9 @@ export default function ({ data, parentElement }) {
   };
   stage.onpointermove = (event) => { if (stage.hasPointerCapture(event.pointerId)) move(event); };
 
-  const fade = () => [...maps.children].forEach(blend);
+  // Streamlit lets only the latest run clean up after itself.
+  document.removeEventListener("map-opacity", root.fade);
+  const fade = root.fade = () => [...maps.children].forEach(blend);
   document.addEventListener("map-opacity", fade);
   return () => document.removeEventListener("map-opacity", fade);
 }

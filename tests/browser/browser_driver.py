@@ -185,14 +185,15 @@ class Visitor:
     def mosaic_pixels(self, key: str) -> np.ndarray:
         return pixels_of(self.mosaic(key).locator("img"))
 
-    def stage(self) -> Locator:
-        """The photo with the map over it."""
-        return self.page.locator(".st-key-blend .stage")
+    def stage(self, key: str = "blend") -> Locator:
+        """A photo with a map over it."""
+        return self.page.locator(f".st-key-{key} .stage")
 
-    def layers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of the photo, and of the coloured map over it."""
-        self.stage().wait_for()
-        return pixels_of(self.stage().locator(".photo")), pixels_of(self.stage().locator(".map"))
+    def layers(self, key: str = "blend") -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of a photo, and of the coloured map over it."""
+        stage = self.stage(key)
+        stage.wait_for()
+        return pixels_of(stage.locator(".photo")), pixels_of(stage.locator(".map"))
 
     def told(self) -> str:
         """The address and the words in the page."""
