@@ -17,6 +17,7 @@ from playwright.sync_api import Locator, Page
 
 # Only failures take it. A busy machine has needed more than one minute for what takes ten seconds.
 MILLISECONDS = 180_000
+SCHEMES = ("light", "dark")
 
 
 def settle(page: Page) -> None:
@@ -31,6 +32,16 @@ def settle(page: Page) -> None:
         timeout=MILLISECONDS,
     )
     page.evaluate("document.fonts.ready")
+
+
+def dress(page: Page, scheme: str) -> None:
+    """Turn day to night: the page follows what the system prefers."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.wait_for_function(
+        """scheme => getComputedStyle(document.querySelector(".stApp")).colorScheme === scheme
+        && document.getAnimations().every((one) => one.playState !== "running")""",
+        arg=scheme,
+    )
 
 
 def pixels_of(image: Locator) -> np.ndarray:

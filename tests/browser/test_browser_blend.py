@@ -143,7 +143,8 @@ def test_opacity_moves_by_keyboard_and_is_the_same_in_other_views(shown):
 
 # Several maps under one slider.
 
-CANVASES = ".stage canvas"
+CANVASES = ".stage canvas:not([hidden])"
+PAINTED = "all => all.every((one) => one.getContext('2d').getImageData(0, 0, 1, 1).data[3])"
 
 
 def all_seen(visitor: Visitor) -> list[str]:
@@ -162,6 +163,7 @@ def test_one_slider_fades_every_map_of_a_page_in_the_browser(come, view):
     visitor.page.reload()
     visitor.page.locator(CANVASES).nth(3).wait_for()
     settle(visitor.page)
+    visitor.until(lambda: visitor.page.locator(CANVASES).evaluate_all(PAINTED))
     before = all_seen(visitor)
     sent.clear()
     opacity(visitor).evaluate("one => { one.value = 1; one.dispatchEvent(new Event('input')); }")
