@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -20,8 +21,12 @@ from app_driver import (
     wait,
 )
 
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
+
 import vizlib
 from pages.ui import controls
+
+CAT_AND_DOG = "sample_images/cat-and-dog.jpg"
 
 
 def changed(app, before: list[str]) -> list[bool]:
@@ -125,6 +130,26 @@ def test_channel_of_a_wide_layer_does_not_haunt_a_narrow_one(dashboard):
     assert not app.exception
     assert not app.error
     assert 0 <= app.number_input[0].value <= 15
+
+
+def test_a_channel_has_its_histogram_and_the_way_to_its_pattern(dashboard):
+    app = dashboard("activations", layer="conv2", channel="3", recipe="classic")
+    net, image = vizlib.load_convnet("cats-vs-dogs"), vizlib.load_image(CAT_AND_DOG)
+    values = vizlib.activations(net, image, ["conv2"])["conv2"][..., 3]
+    (chart,) = app.get("vega_lite_chart")
+    drawn = convert_arrow_bytes_to_pandas_df(chart.proto.datasets[0].data.data)
+    assert drawn["places"].sum() == values.size
+    middle, wide = drawn["activation"], np.diff(drawn["activation"])
+    assert np.average(middle, weights=drawn["places"]) == pytest.approx(
+        values.mean(), abs=wide[0] / 2
+    )
+    assert middle.max() + wide[0] / 2 == pytest.approx(values.max())
+
+    (link,) = app.get("page_link")
+    asked = dict(parse_qsl(link.proto.query_string))
+    opened = dashboard(link.proto.page, **asked)
+    assert opened.number_input(key="filter_channel:conv2:64").value == 3
+    assert opened.button_group(key="filter_view").value == "channel"
 
 
 def test_facts_count_dead_channels(dashboard):
