@@ -5,6 +5,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import numpy as np
+import pyarrow
 import pytest
 from app_driver import (
     PAGES,
@@ -20,8 +21,6 @@ from app_driver import (
     visit,
     wait,
 )
-
-from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 import vizlib
 from pages.ui import controls
@@ -137,7 +136,7 @@ def test_a_channel_has_its_histogram_and_the_way_to_its_pattern(dashboard):
     net, image = vizlib.load_convnet("cats-vs-dogs"), vizlib.load_image(CAT_AND_DOG)
     values = vizlib.activations(net, image, ["conv2"])["conv2"][..., 3]
     (chart,) = app.get("vega_lite_chart")
-    drawn = convert_arrow_bytes_to_pandas_df(chart.proto.datasets[0].data.data)
+    drawn = pyarrow.ipc.open_stream(chart.proto.datasets[0].data.data).read_pandas()
     assert drawn["places"].sum() == values.size
     middle, wide = drawn["activation"], np.diff(drawn["activation"])
     assert np.average(middle, weights=drawn["places"]) == pytest.approx(
