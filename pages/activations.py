@@ -181,10 +181,17 @@ def show_values(chosen: selection.Selection, layer: str, channel: int, values: n
     counts, edges = np.histogram(values, BINS)
     value, places = say("activations.unit"), say("activations.places")
     what = {"channel": channel, "layer": layer, "photo": chosen.photo.title}
-    st.bar_chart(
-        {value: (edges[:-1] + edges[1:]) / 2, places: counts},
-        x=value,
-        y=places,
+    bars = {
+        "mark": "bar",
+        "encoding": {
+            "x": {"field": "from", "bin": {"binned": True}, "type": "quantitative", "title": value},
+            "x2": {"field": "to"},
+            "y": {"field": "places", "type": "quantitative", "title": places},
+        },
+    }
+    st.vega_lite_chart(
+        {"from": edges[:-1], "to": edges[1:], "places": counts},
+        bars,
         height=200,
         alt=say("activations.alt_histogram", **what),
     )

@@ -80,7 +80,7 @@ _MAPS_HTML = """
 _MAPS_CSS = """
 .maps { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
 figure { margin: 0; }
-figcaption { overflow-wrap: anywhere; opacity: 0.8; }
+figcaption { overflow-wrap: anywhere; opacity: 0.8; text-align: center; }
 .stage { position: relative; overflow: hidden; border-radius: 4px; line-height: 0; }
 .photo, canvas { position: absolute; width: 100%; height: 100%; }
 .root:not(.divided) :is(.edge, .slider) { display: none; }
