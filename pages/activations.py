@@ -176,7 +176,7 @@ def show_values(chosen: selection.Selection, layer: str, channel: int, values: n
             share=np.mean(values > 0),
         )
     )
-    if values.size == 1:
+    if values.min() == values.max():
         return
     counts, edges = np.histogram(values, BINS)
     value, places = say("activations.unit"), say("activations.places")

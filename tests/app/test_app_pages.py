@@ -132,9 +132,11 @@ def test_channel_of_a_wide_layer_does_not_haunt_a_narrow_one(dashboard):
 
 
 def test_a_channel_has_its_histogram_and_the_way_to_its_pattern(dashboard):
-    app = dashboard("activations", layer="conv2", channel="3", recipe="classic")
     net, image = vizlib.load_convnet("cats-vs-dogs"), vizlib.load_image(CAT_AND_DOG)
-    values = vizlib.activations(net, image, ["conv2"])["conv2"][..., 3]
+    layer = vizlib.activations(net, image, ["conv2"])["conv2"]
+    channel, silent = (int(pick(vizlib.channel_strength(layer))) for pick in (np.argmax, np.argmin))
+    app = dashboard("activations", layer="conv2", channel=str(channel), recipe="classic")
+    values = layer[..., channel]
     (chart,) = app.get("vega_lite_chart")
     drawn = pyarrow.ipc.open_stream(chart.proto.data.data).read_pandas()
     assert (drawn["from"].min(), drawn["to"].max()) == (values.min(), values.max())
@@ -145,8 +147,12 @@ def test_a_channel_has_its_histogram_and_the_way_to_its_pattern(dashboard):
     (link,) = app.get("page_link")
     asked = dict(parse_qsl(link.proto.query_string))
     opened = dashboard(link.proto.page, **asked)
-    assert opened.number_input(key="filter_channel:conv2:64").value == 3
+    assert opened.number_input(key="filter_channel:conv2:64").value == channel
     assert opened.button_group(key="filter_view").value == "channel"
+
+    # Where all values are the same there is nothing to draw.
+    assert layer[..., silent].max() == 0
+    assert not dashboard("activations", layer="conv2", channel=str(silent)).get("vega_lite_chart")
 
 
 def test_facts_count_dead_channels(dashboard):
