@@ -195,9 +195,11 @@ def test_every_layer_is_tested_and_the_best_recommended(dashboard, convnet, imag
     (shown,) = blends(app)
     for layer, png in zip(sweep.layers, maps(shown), strict=True):
         values, size = layer.heatmap.positive, pixels(shown["photo"]).shape[:2]
-        highest = float(values.max()) or None
-        drawn = vizlib.render.colorize(values, colormap="inferno", size=size, limit=highest)
-        np.testing.assert_array_equal(pixels(png), drawn)
+        highest = float(values.max())
+        assert (png is None) == (highest == 0)
+        if png is not None:
+            drawn = vizlib.render.colorize(values, colormap="inferno", size=size, limit=highest)
+            np.testing.assert_array_equal(pixels(png), drawn)
     scores = {layer.heatmap.layer: f"{layer.score:.3g}" for layer in sweep.layers}
     titles = [one["title"] for one in shown["maps"]]
     best = sweep.best.heatmap.layer
