@@ -12,6 +12,7 @@ from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
 FEWEST_COLUMNS = 16
+BINS = 40
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,18 @@ def show_channel(
     with left:
         low = -largest if signed else 0.0
         controls.colour_bar(look.colormap, low=low, high=largest, unit=say("activations.unit"))
-    right.caption(
+    with right:
+        show_values(chosen, layer.name, channel, values)
+        st.page_link(
+            "pages/filters.py",
+            label=say("activations.pattern", channel=channel),
+            icon=":material/texture:",
+            query_params=links.beside(view="channel", layer=layer.name, channel=channel),
+        )
+
+
+def show_values(chosen: selection.Selection, layer: str, channel: int, values: np.ndarray) -> None:
+    st.caption(
         say(
             "activations.facts",
             low=values.min(),
@@ -163,6 +175,25 @@ def show_channel(
             high=values.max(),
             share=np.mean(values > 0),
         )
+    )
+    if values.min() == values.max():
+        return
+    counts, edges = np.histogram(values, BINS)
+    value, places = say("activations.unit"), say("activations.places")
+    what = {"channel": channel, "layer": layer, "photo": chosen.photo.title}
+    bars = {
+        "mark": "bar",
+        "encoding": {
+            "x": {"field": "from", "bin": {"binned": True}, "type": "quantitative", "title": value},
+            "x2": {"field": "to"},
+            "y": {"field": "places", "type": "quantitative", "title": places},
+        },
+    }
+    st.vega_lite_chart(
+        {"from": edges[:-1], "to": edges[1:], "places": counts},
+        bars,
+        height=200,
+        alt=say("activations.alt_histogram", **what),
     )
 
 

@@ -1,44 +1,29 @@
-"""A photo under a coloured map: how strong the map is, and where it ends, is moved in the browser.
+"""Photos under coloured maps: how strong the maps are, and where one ends, is moved in the browser.
 
-The server hears of the opacity when it is let go.
+One slider fades all maps of a page; the server hears of the opacity when it is let go.
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import streamlit as st
 
+import vizlib
 from pages.ui.language import say
 
-_HTML = """
-<div class="root">
-  <div class="stage">
-    <img class="photo"><img class="map" hidden><canvas role="img"></canvas>
-    <div class="edge"><span></span></div>
-  </div>
-  <div class="controls">
-    <div><label for="opacity"></label><output for="opacity"></output>
-      <input id="opacity" type="range" min="0" max="100" step="5"></div>
-    <div><label for="edge"></label><output for="edge"></output>
-      <input id="edge" type="range" min="0" max="100" step="1" value="0"></div>
-  </div>
+# The opacity stands in the document, where every map finds it, and is told by an event.
+_OPACITY_HTML = """
+<div class="root slider">
+  <label for="opacity"></label><output for="opacity"></output>
+  <input id="opacity" type="range" min="0" max="1" step="0.05">
 </div>
 """
 
-_CSS = """
+_SLIDER_CSS = """
 .root { font: 0.875rem/1.6 var(--st-font); color: var(--st-text-color); }
-.stage { position: relative; overflow: hidden; border-radius: 4px; line-height: 0;
-  cursor: ew-resize; touch-action: pan-y; user-select: none; }
-.photo, canvas { position: absolute; width: 100%; height: 100%; }
-canvas { clip-path: inset(0 0 0 var(--edge)); }
-.edge { position: absolute; top: 0; bottom: 0; left: var(--edge); width: 2px; margin-left: -1px;
-  background: #fff; box-shadow: 0 0 0 1px #0008; pointer-events: none; }
-.edge span { position: absolute; top: 50%; left: -13px; width: 28px; height: 28px;
-  margin-top: -14px; border-radius: 50%; background: #fff; box-shadow: 0 0 0 1px #0008; }
-.edge span::after { content: "↔"; display: block; text-align: center; color: #222;
-  font: 18px/28px sans-serif; }
-.controls { display: flex; flex-wrap: wrap; gap: 0.25rem 2rem; margin-top: 0.5rem; }
-.controls div { flex: 1 1 14rem; display: grid; grid-template-columns: 1fr auto; }
+.slider { display: grid; grid-template-columns: 1fr auto; }
 input { grid-column: 1 / 3; width: 100%; margin: 0.3rem 0; cursor: pointer;
   accent-color: var(--st-primary-color); }
 input:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 4px;
@@ -46,27 +31,90 @@ input:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset
 output { font-variant-numeric: tabular-nums; }
 """
 
-_JS = """
+_OPACITY_JS = """
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".root");
-  const find = (selector) => root.querySelector(selector);
-  const [opacity, edge] = [find("#opacity"), find("#edge")];
-  const [photo, map, canvas, stage] = [".photo", ".map", "canvas", ".stage"].map(find);
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const [label, output, input] = root.children;
+  const fade = () => {
+    output.value = Number(input.value).toFixed(2);
+    const { style } = document.documentElement;
+    if (style.getPropertyValue("--map-opacity") === input.value) return;
+    style.setProperty("--map-opacity", input.value);
+    document.dispatchEvent(new Event("map-opacity"));
+  };
+  label.textContent = data.label;
+  input.title = data.help;
+
+  // The server repeats what it was told, perhaps when the slider has moved on already.
+  root.told ??= [];
+  const heard = root.told.indexOf(data.opacity);
+  if (heard >= 0) root.told.splice(0, heard + 1);
+  else if (!root.told.length) input.value = data.opacity;
+  fade();
+  input.oninput = fade;
+  input.onchange = () => {
+    root.told.push(Number(input.value));
+    setStateValue("opacity", Number(input.value));
+  };
+}
+"""
+
+_MAPS_HTML = """
+<div class="root">
+  <div class="maps">
+    <figure>
+      <div class="stage">
+        <img class="photo"><img class="map" hidden><canvas role="img"></canvas>
+        <div class="edge"><span></span></div>
+      </div>
+      <figcaption></figcaption>
+    </figure>
+  </div>
+  <div class="slider">
+    <label for="edge"></label><output for="edge"></output>
+    <input id="edge" type="range" min="0" max="100" step="1" value="0">
+  </div>
+</div>
+"""
+
+_MAPS_CSS = """
+.maps { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
+figure { margin: 0; }
+figcaption { overflow-wrap: anywhere; opacity: 0.8; text-align: center; }
+.stage { position: relative; overflow: hidden; border-radius: 4px; line-height: 0; }
+.photo, canvas { position: absolute; width: 100%; height: 100%; }
+.root:not(.divided) :is(.edge, .slider) { display: none; }
+.divided .slider { margin-top: 0.5rem; }
+.divided .stage { cursor: ew-resize; touch-action: pan-y; user-select: none; }
+.divided canvas { clip-path: inset(0 0 0 var(--edge)); }
+.edge { position: absolute; inset: 0; pointer-events: none; }
+.edge::before { content: ""; position: absolute; top: 0; bottom: 0; left: var(--edge); width: 2px;
+  margin-left: -1px; background: #fff; box-shadow: 0 0 0 1px #0008; }
+.edge span { position: absolute; top: 50%; width: 28px; height: 28px; margin-top: -14px;
+  left: clamp(2px, calc(var(--edge) - 14px), calc(100% - 30px));
+  border-radius: 50%; background: #fff; box-shadow: 0 0 0 1px #0008; }
+.edge span::after { content: "↔"; display: block; text-align: center; color: #222;
+  font: 18px/28px sans-serif; }
+"""
+
+_MAPS_JS = """
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".root");
+  const [maps, edge] = [root.querySelector(".maps"), root.querySelector("#edge")];
+  const opacity = () =>
+    Number(getComputedStyle(document.documentElement).getPropertyValue("--map-opacity"));
 
   // As the server blends for the file to download. An array of this type rounds as NumPy does.
-  const blend = () => {
-    if (!root.layers) return;
-    const [under, over, mixed] = root.layers;
-    const share = opacity.value / 100;
+  const blend = (figure) => {
+    if (!figure.layers) return;
+    const [under, over] = figure.layers;
+    const mixed = new ImageData(under.width, under.height);
+    const share = opacity();
     for (let i = 0; i < mixed.data.length; i++) {
       mixed.data[i] = (1 - share) * under.data[i] + share * over.data[i];
     }
-    pen.putImageData(mixed, 0, 0);
+    figure.querySelector("canvas").getContext("2d").putImageData(mixed, 0, 0);
   };
-  const tell = (input) => { input.previousElementSibling.value = input.value + " %"; };
-  const fade = () => { tell(opacity); blend(); };
-  const divide = () => { tell(edge); stage.style.setProperty("--edge", edge.value + "%"); };
   const pixels = (image) => {
     const sheet = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
     sheet.drawImage(image, 0, 0);
@@ -76,91 +124,135 @@ export default function ({ data, parentElement, setStateValue }) {
     const source = "data:image/png;base64," + png;
     if (image.src !== source) image.src = source;
   };
-  const show = async () => {
+  const paint = async (figure, png) => {
     // What is there already is left alone, so that nothing flickers.
-    const shown = [data.photo, data.map].join();
-    if (root.shown === shown) return;
-    root.shown = shown;
-    canvas.hidden = !data.map;
+    const shown = [data.photo, png].join();
+    if (figure.shown === shown) return;
+    figure.shown = shown;
+    const [photo, map, canvas] = figure.querySelectorAll("img, canvas");
+    canvas.hidden = !png;
     put(photo, data.photo);
-    if (data.map) put(map, data.map);
-    await Promise.all([photo.decode(), data.map && map.decode()]);
-    if (root.shown !== shown || !data.map) return;
+    if (png) put(map, png);
+    await Promise.all([photo.decode(), png && map.decode()]);
+    if (figure.shown !== shown || !png) return;
     [canvas.width, canvas.height] = [photo.naturalWidth, photo.naturalHeight];
-    root.layers = [pixels(photo), pixels(map), pixels(photo)];
-    blend();
+    figure.layers = [pixels(photo), pixels(map)];
+    blend(figure);
   };
-  show();
-  for (const [name, text] of Object.entries(data.labels)) {
-    find(`label[for=${name}]`).textContent = text;
+  const show = (figure, { png, alt, title }) => {
+    const [photo, , canvas] = figure.querySelectorAll("img, canvas");
+    photo.alt = data.photo_alt || (png ? "" : alt);
+    canvas.ariaLabel = alt;
+    figure.querySelector(".stage").style.aspectRatio = data.ratio;
+    figure.querySelector("figcaption").textContent = title;
+    paint(figure, png);
+  };
+  while (maps.children.length > data.maps.length) maps.lastElementChild.remove();
+  while (maps.children.length < data.maps.length) {
+    maps.append(maps.firstElementChild.cloneNode(true));
   }
-  photo.alt = data.photo_alt;
-  canvas.ariaLabel = data.map_alt;
-  stage.style.aspectRatio = data.ratio;
+  data.maps.forEach((one, number) => show(maps.children[number], one));
   root.style.maxWidth = data.max_width + "px";
 
-  // The server repeats what it was told, perhaps when the slider has moved on already.
-  root.told ??= [];
-  const heard = root.told.indexOf(data.opacity);
-  if (heard >= 0) root.told.splice(0, heard + 1);
-  else if (!root.told.length) opacity.value = data.opacity;
-  fade();
-  divide();
-
+  root.classList.toggle("divided", Boolean(data.divider));
+  root.querySelector("label").textContent = data.divider;
+  const divide = () => {
+    root.querySelector("output").value = edge.value + " %";
+    root.style.setProperty("--edge", edge.value + "%");
+  };
   const move = (event) => {
-    const box = stage.getBoundingClientRect();
+    const box = maps.getBoundingClientRect();
     edge.value = (100 * (event.clientX - box.left)) / box.width;
     divide();
   };
-  opacity.oninput = fade;
+  divide();
   edge.oninput = divide;
-  opacity.onchange = () => {
-    root.told.push(Number(opacity.value));
-    setStateValue("opacity", Number(opacity.value));
+  const stage = root.querySelector(".stage");
+  stage.onpointerdown = (event) => {
+    if (!data.divider) return;
+    stage.setPointerCapture(event.pointerId);
+    move(event);
   };
-  stage.onpointerdown = (event) => { stage.setPointerCapture(event.pointerId); move(event); };
   stage.onpointermove = (event) => { if (stage.hasPointerCapture(event.pointerId)) move(event); };
+
+  // Streamlit lets only the latest run clean up after itself.
+  document.removeEventListener("map-opacity", root.fade);
+  const fade = root.fade = () => [...maps.children].forEach(blend);
+  document.addEventListener("map-opacity", fade);
+  return () => document.removeEventListener("map-opacity", fade);
 }
 """
 
-_blend = st.components.v2.component("vizlib_blend", html=_HTML, css=_CSS, js=_JS)
+_opacity = st.components.v2.component(
+    "vizlib_opacity", html=_OPACITY_HTML, css=_SLIDER_CSS, js=_OPACITY_JS
+)
+_maps = st.components.v2.component(
+    "vizlib_blend", html=_MAPS_HTML, css=_SLIDER_CSS + _MAPS_CSS, js=_MAPS_JS
+)
+
+
+class ColouredMap(NamedTuple):
+    """A map in colours, of the size of the photo below it; None leaves the photo alone.
+
+    ``alt`` says what it shows, for those who do not see it.
+    """
+
+    pixels: np.ndarray | None
+    alt: str
+    title: str = ""
+
+
+def choose_opacity(first: float) -> float:
+    """Draw the slider that fades all maps of the page; returns where it was let go.
+
+    0 shows photos alone, 1 the maps alone, as `vizlib.render.overlay` blends.
+    """
+
+    def keep() -> None:
+        st.session_state["alpha"] = float(st.session_state["opacity"].opacity)
+
+    alpha = st.session_state.setdefault("alpha", first)
+    words = {"label": say("blend.opacity"), "help": say("blend.help_opacity")}
+    _opacity(key="opacity", data={"opacity": alpha} | words, on_opacity_change=keep)
+    return alpha
 
 
 def lay_over(
-    photo: bytes,
-    coloured: bytes | None,
+    photo: np.ndarray,
+    maps: Sequence[ColouredMap],
     *,
-    size: tuple[int, int],
-    alpha: float,
-    on_alpha: Callable[[float], None],
-    alts: tuple[str, str],
+    key: str = "blend",
+    photo_alt: str = "",
+    divided: bool = False,
 ) -> None:
-    """Show a map over a photo; call ``on_alpha(opacity)`` before the next run when it was moved.
+    """Show maps over a photo, beside each other where there are several.
 
     Parameters
     ----------
-    photo, coloured : bytes
-        PNG pictures of one size; no map leaves the photo alone.
-    size : tuple of int
-        Their height and width.
-    alpha : float
-        Opacity of the map from 0 to 1, as `vizlib.render.overlay` blends.
-    on_alpha : callable
-    alts : tuple of str
-        What photo and map show, for those who do not see them.
+    photo : np.ndarray
+        ``(H, W, 3)``, uint8.
+    maps : sequence of ColouredMap
+    key : str
+        Starts with "blend"; another one for each call of a run.
+    photo_alt : str
+        What the photo shows, where it is looked at alone.
+    divided : bool
+        Whether a line can be moved that the map ends at.
     """
-    key = "blend"
-    _blend(
+    height, width = photo.shape[:2]
+    shown = [{"png": _encoded(one.pixels), "alt": one.alt, "title": one.title} for one in maps]
+    _maps(
         key=key,
         data={
-            "photo": base64.b64encode(photo).decode(),
-            "map": coloured and base64.b64encode(coloured).decode(),
-            "labels": {"opacity": say("blend.opacity"), "edge": say("blend.edge")},
-            "photo_alt": alts[0],
-            "map_alt": alts[1],
-            "ratio": f"{size[1]} / {size[0]}",
-            "max_width": max(640, size[1]),
-            "opacity": round(100 * alpha),
+            "photo": _encoded(photo),
+            "photo_alt": photo_alt,
+            "maps": shown,
+            "divider": say("blend.edge") if divided else "",
+            "ratio": f"{width} / {height}",
+            "max_width": len(maps) * max(640, width),
         },
-        on_opacity_change=lambda: on_alpha(st.session_state[key].opacity / 100),
     )
+
+
+def _encoded(pixels: np.ndarray | None) -> str | None:
+    return None if pixels is None else base64.b64encode(vizlib.render.to_png(pixels)).decode()

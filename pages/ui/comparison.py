@@ -8,7 +8,17 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, explanations, look, networks, photos, scripts
+from pages.ui import (
+    blend,
+    computing,
+    controls,
+    explanations,
+    look,
+    networks,
+    one_heatmap,
+    photos,
+    scripts,
+)
 from pages.ui.explanations import IN_LOGITS, Question
 from pages.ui.language import say
 from pages.ui.retelling import retold
@@ -16,6 +26,8 @@ from pages.ui.wording import as_written
 
 COLUMNS = 4
 MOST = 8
+#: Pixels of a picture's longer side: half of a wide screen.
+SIDE = 640
 #: A question with the title it is shown under.
 Panel = tuple[str, Question]
 Option = TypeVar("Option", str, int)
@@ -41,8 +53,10 @@ def show(question: Question) -> None:
     if found is None:
         return
     draw(panels, found, chosen)
-    names = [controls.file_stem(str(number), title) for number, (title, _) in enumerate(panels, 1)]
-    controls.copy_as_python(scripts.heatmaps([q for _, q in panels], chosen, names))
+    questions = [question for _, question in panels]
+    stems = map(one_heatmap.file_stem, questions, found)
+    names = [f"{number}_{stem}" for number, stem in enumerate(stems, 1)]
+    controls.copy_as_python(scripts.heatmaps(questions, chosen, names))
 
 
 # What can differ.
@@ -163,21 +177,17 @@ def draw(panels: list[Panel], found: list[vizlib.Heatmap], chosen: look.Look) ->
     limits = [chosen.limit(one) for one in found]
     limits = [max(limits)] * len(limits) if shared else limits
     for start in range(0, len(panels), COLUMNS):
-        row = slice(start, start + COLUMNS)
-        for column, panel, one, limit in zip(
-            st.columns(min(COLUMNS, max(3, len(panels)))),
-            panels[row],
-            found[row],
-            limits[row],
-            strict=False,
-        ):
+        columns = st.columns(min(COLUMNS, max(3, len(panels))))
+        places = range(start, min(start + COLUMNS, len(panels)))
+        for column, place in zip(columns, places, strict=False):
             with column:
-                draw_panel(panel, one, chosen, limit)
+                draw_map(panels[place][1], found[place], chosen, limits[place], f"blend_{place}")
+                tell(panels[place][0], found[place])
     if shared:
         with st.columns([1, 2])[0]:
             chosen.colour_bar(limits[0], look.unit(found[0].method))
     if comparable and len(panels) == 2:
-        draw_difference(panels, found, chosen)
+        draw_difference(panels, found)
 
 
 def choose_scale(comparable: bool) -> bool:
@@ -191,11 +201,16 @@ def choose_scale(comparable: bool) -> bool:
     return shared and comparable
 
 
-def draw_panel(panel: Panel, found: vizlib.Heatmap, chosen: look.Look, limit: float) -> None:
-    title, question = panel
-    picture = chosen.overlay(question.chosen.picture, found, limit)
+def draw_map(
+    question: Question, found: vizlib.Heatmap, chosen: look.Look, limit: float, key: str
+) -> None:
+    photo = vizlib.render.thumbnail(question.chosen.picture, SIDE)
+    coloured = chosen.coloured(photo, found, limit)
     alt = explanations.described(question, found)
-    st.image(picture, width="stretch", output_format="PNG", alt=alt)
+    blend.lay_over(photo, [blend.ColouredMap(coloured, alt)], key=key)
+
+
+def tell(title: str, found: vizlib.Heatmap) -> None:
     st.markdown(f"**{as_written(title)}**")
     st.caption(
         say(
@@ -213,7 +228,7 @@ def draw_panel(panel: Panel, found: vizlib.Heatmap, chosen: look.Look, limit: fl
         st.caption(as_written(retold(found.caveat)))
 
 
-def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap], chosen: look.Look) -> None:
+def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap]) -> None:
     """Draw the first map minus the second, at the size of the first photo."""
     (first, question), (second, _) = panels
     picture = question.chosen.picture
@@ -223,13 +238,12 @@ def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap], chosen: lo
     st.subheader(say("comparison.difference"), anchor=False)
     left, right = st.columns([1, 1])
     colormap = vizlib.render.DIVERGING[0]
-    overlay = vizlib.render.overlay(
-        picture, difference, alpha=chosen.alpha, colormap=colormap, limit=limit or None
-    )
+    coloured = vizlib.render.colorize(difference, colormap=colormap, limit=limit or None)
     with left:
         title = say("comparison.minus", first=first, second=second)
         alt = say("comparison.difference_of", photo=question.chosen.photo.title, title=title)
-        st.image(overlay, width="stretch", output_format="PNG", alt=alt)
+        shown = blend.ColouredMap(coloured if limit else None, alt)
+        blend.lay_over(picture, [shown], key="blend_difference")
     with right:
         st.markdown(f"**{as_written(title)}**")
         controls.colour_bar(colormap, low=-limit, high=limit, unit=look.unit(found[0].method))

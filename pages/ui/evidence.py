@@ -136,8 +136,7 @@ def offer_report(question: Question, found: vizlib.Heatmap, tested: Tested, scri
             script=script,
         )
 
-    label = convnet.label(found.class_index)
-    name = controls.file_stem(convnet.name, found.method, label, question.chosen.photo.title)
+    name = one_heatmap.file_stem(question, found)
     controls.download_report(report, name, key="heatmap_report")
 
 

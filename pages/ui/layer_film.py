@@ -3,12 +3,10 @@
 import streamlit as st
 
 import vizlib
-from pages.ui import controls, explanations, jobs, look, scripts
+from pages.ui import blend, controls, explanations, jobs, look, scripts
 from pages.ui.explanations import Question
 from pages.ui.language import say
 from pages.ui.wording import as_written
-
-COLUMNS = 5
 
 
 def show(question: Question) -> None:
@@ -58,23 +56,22 @@ def recommend(sweep: vizlib.faithfulness.LayerSweep) -> None:
 
 
 def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look.Look) -> None:
-    for start in range(0, len(sweep.layers), COLUMNS):
-        for column, tested in zip(
-            st.columns(COLUMNS), sweep.layers[start : start + COLUMNS], strict=False
-        ):
-            found = tested.heatmap
-            picture = chosen.overlay(question.chosen.thumbnail, found, chosen.limit(found))
-            mark = ":material/star: " if tested is sweep.best else ""
-            layer, score = explanations.short(found.layer), f"{tested.score:.3g}"
-            title = say("layer_film.tested", layer=layer, score=score)
-            column.image(
-                picture,
-                mark + as_written(title),
-                width="stretch",
-                output_format="PNG",
-                alt=explanations.described(question, found),
-            )
+    photo = question.chosen.thumbnail
+    maps = []
+    for tested in sweep.layers:
+        found = tested.heatmap
+        coloured = chosen.coloured(photo, found, chosen.limit(found))
+        mark = "★ " if tested is sweep.best else ""
+        layer, score = explanations.short(found.layer), f"{tested.score:.3g}"
+        title = mark + say("layer_film.tested", layer=layer, score=score)
+        alt = explanations.described(question, found)
+        maps.append(blend.ColouredMap(coloured, alt, title))
+    blend.lay_over(photo, maps, key="blend_layers")
     st.caption(say("layer_film.scales"))
+    draw_scores(question, sweep)
+
+
+def draw_scores(question: Question, sweep: vizlib.faithfulness.LayerSweep) -> None:
     names = [found.heatmap.layer for found in sweep.layers]
     layer, logits = say("layer_film.layer"), say("layer_film.logits")
     st.bar_chart(

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 import vizlib
-from pages.ui import controls, links
+from pages.ui import blend, controls, links
 from pages.ui.explanations import IN_LOGITS
 from pages.ui.language import say
 
@@ -48,13 +47,16 @@ class Look:
             limit=limit or None,
         )
 
-    def coloured(self, size: tuple[int, int], found: vizlib.Heatmap) -> np.ndarray | None:
+    def coloured(
+        self, picture: np.ndarray, found: vizlib.Heatmap, limit: float
+    ) -> np.ndarray | None:
         """Colour a heatmap at the size of a photo; None where it is zero everywhere."""
-        values = self.values(found)
+        values, size = self.values(found), picture.shape[:2]
         if not values.any():
             return None
-        limit = self.limit(found) or None
-        return vizlib.render.colorize(values, colormap=self.colormap, size=size, limit=limit)
+        return vizlib.render.colorize(
+            values, colormap=self.colormap, size=size, limit=limit or None
+        )
 
     def colour_bar(self, limit: float, unit: str) -> None:
         """Show which colour stands for which value."""
@@ -69,38 +71,29 @@ def unit(method: str) -> str:
 
 def choose() -> Look:
     """Draw the controls."""
-    left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
-    signed, colormap = choose_colours(left, right)
-    alpha = middle.slider(
-        say("look.opacity"),
-        0.0,
-        1.0,
-        ALPHA,
-        0.05,
-        key="alpha",
-        persist_state="session",
-        help=say("look.help_opacity"),
-    )
+    left, middle, right = st.columns([4, 3, 4], vertical_alignment="bottom")
+    with left:
+        signed = choose_signed()
+    with middle:
+        colormap = choose_colours(signed)
+    with right:
+        alpha = blend.choose_opacity(ALPHA)
     return Look(signed, alpha, colormap)
 
 
-def choose_but_opacity() -> Look:
-    """Draw the controls where opacity is chosen at the picture itself."""
-    signed, colormap = choose_colours(*st.columns([4, 3], vertical_alignment="bottom"))
-    return Look(signed, st.session_state.get("alpha", ALPHA), colormap)
-
-
-def choose_colours(left: DeltaGenerator, right: DeltaGenerator) -> tuple[bool, str]:
-    """Draw the controls of signs and colours."""
+def choose_signed() -> bool:
     links.follow("signed", (True, False), key="signed")
-    signed = left.toggle(
+    signed = st.toggle(
         say("look.signed"),
         key="signed",
         persist_state="session",
         help=say("look.help_signed"),
     )
     links.keep("signed", signed)
-    with right:
-        if signed:
-            return signed, controls.choose_signed_colormap(key="heatmap_signed_colours")
-        return signed, controls.choose_colormap(key="heatmap_colours", default=controls.HEAT)
+    return signed
+
+
+def choose_colours(signed: bool) -> str:
+    if signed:
+        return controls.choose_signed_colormap(key="heatmap_signed_colours")
+    return controls.choose_colormap(key="heatmap_colours", default=controls.HEAT)

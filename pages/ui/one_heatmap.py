@@ -12,7 +12,7 @@ from pages.ui.wording import as_written
 
 def show(question: Question) -> None:
     """Draw the map of one question."""
-    chosen = look.choose_but_opacity()
+    chosen = look.choose()
     found = answer(question)
     if found is None:
         return
@@ -43,21 +43,12 @@ def tell(found: vizlib.Heatmap) -> None:
 def draw(question: Question, found: vizlib.Heatmap, chosen: look.Look) -> None:
     """Draw the map over the photo."""
     picture = question.chosen.picture
-    coloured = chosen.coloured(picture.shape[:2], found)
-
-    def fade(alpha: float) -> None:
-        st.session_state["alpha"] = alpha
-
+    coloured = chosen.coloured(picture, found, chosen.limit(found))
     blend.lay_over(
-        vizlib.render.to_png(picture),
-        None if coloured is None else vizlib.render.to_png(coloured),
-        size=picture.shape[:2],
-        alpha=chosen.alpha,
-        on_alpha=fade,
-        alts=(
-            say("one_heatmap.photo", photo=question.chosen.photo.title),
-            explanations.described(question, found),
-        ),
+        picture,
+        [blend.ColouredMap(coloured, explanations.described(question, found))],
+        photo_alt=say("one_heatmap.photo", photo=question.chosen.photo.title),
+        divided=True,
     )
 
 
@@ -92,7 +83,7 @@ def state(question: Question, found: vizlib.Heatmap, chosen: look.Look) -> None:
 
 def file_stem(question: Question, found: vizlib.Heatmap) -> str:
     """Name files of a map after what it shows."""
-    convnet, photo = question.chosen.convnet, question.chosen.photo.title
+    convnet, photo = question.chosen.convnet, question.chosen.photo.name
     label = convnet.label(found.class_index)
     return controls.file_stem(convnet.name, found.method, found.layer, label, photo)
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: TID251 - these tests are about the pages.
 
+import base64
 import io
 import json
 import time
@@ -31,14 +32,31 @@ def visit(app: AppTest, page: str) -> AppTest:
 
 
 def pictures(app: AppTest) -> list[str]:
-    """What names the pictures in the page: a photo, the map over it, then all others."""
-    layers = [shown[layer] for shown in blends(app) for layer in ("photo", "map")]
+    """What names the pictures in the page: photos, each with the maps over it, then all others."""
+    layers = [layer for shown in blends(app) for layer in (shown["photo"], *maps(shown))]
     return layers + [url for image in app.main.get("image") for url in image.value]
+
+
+def given(app: AppTest, key: str) -> list[dict]:
+    """What components are given whose keys begin like this."""
+    found = [c for c in app.get("bidi_component") if (c.key or "").startswith(key)]
+    return [json.loads(component.proto.json) for component in found]
 
 
 def blends(app: AppTest) -> list[dict]:
     """What the photos under maps are given."""
-    return [json.loads(c.proto.json) for c in app.get("bidi_component") if c.key == "blend"]
+    return given(app, "blend")
+
+
+def maps(shown: dict) -> list[str | None]:
+    """The coloured maps over one of these photos."""
+    return [one["png"] for one in shown["maps"]]
+
+
+def pixels(png: bytes | str) -> np.ndarray:
+    """What is in a picture, given as a file or as components are."""
+    content = base64.b64decode(png) if isinstance(png, str) else png
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
 def fade(app: AppTest, alpha: float) -> AppTest:
@@ -59,8 +77,7 @@ def sentences(app: AppTest) -> str:
 
 def mosaic(app: AppTest, key: str) -> dict:
     """What the mosaic of a page is given."""
-    found = [c for c in app.get("bidi_component") if c.key == f"{key}_mosaic"]
-    return json.loads(found[0].proto.json)
+    return given(app, f"{key}_mosaic")[0]
 
 
 def layer_map(app: AppTest) -> dict:

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from app_driver import captions, pictures, press, sentences, visit, wait
+from app_driver import blends, captions, fade, maps, pictures, pixels, press, sentences, visit, wait
 
 import vizlib
 
@@ -71,24 +71,24 @@ def test_classes_have_one_scale_unless_asked_otherwise(dashboard, convnet, image
     assert len(titles(app)) == 3  # two maps and their difference
     for (low, high), index in zip(ranges(app), (1, 0), strict=True):
         assert_range((low, high), vizlib.grad_cam(convnet, image, class_index=index))
-    before = pictures(app)
+    before = [maps(shown) for shown in blends(app)]
     app.toggle(key="one_scale").set_value(False).run()
-    after = pictures(app)
-    assert sum(url in after for url in before[:2]) == 1  # the stronger one looks the same
+    after = [maps(shown) for shown in blends(app)]
+    assert [a == b for a, b in zip(after, before, strict=True)].count(False) == 1  # the weaker one
 
 
 def test_the_difference_of_two_maps_is_first_minus_second(dashboard, monkeypatch):
     drawn = []
-    original = vizlib.render.overlay
+    original = vizlib.render.colorize
 
-    def watched(picture, values, **options):
+    def watched(values, **options):
         drawn.append((values, options))
-        return original(picture, values, **options)
+        return original(values, **options)
 
     app = differ(view(dashboard("heatmaps"), "compare"), "classes")
-    monkeypatch.setattr(vizlib.render, "overlay", watched)
+    monkeypatch.setattr(vizlib.render, "colorize", watched)
     app.toggle(key="signed").set_value(True).run()
-    (one, first), (other, second), (difference, last) = drawn
+    (one, first), (other, second), *_, (difference, last) = drawn
     assert first["limit"] == second["limit"] == max(np.abs(one).max(), np.abs(other).max())
     expected = [vizlib.render.resize_map(v, difference.shape) for v in (one, other)]
     np.testing.assert_allclose(difference, expected[0] - expected[1], atol=1e-6)
@@ -192,7 +192,26 @@ def test_every_layer_is_tested_and_the_best_recommended(dashboard, convnet, imag
     wait(app, lambda app: "passes best" in "".join(box.value for box in app.success))
     sweep = vizlib.faithfulness.layer_sweep(convnet, image)
     assert f"**{sweep.best.heatmap.layer}** passes best" in app.success[0].value
-    assert len(pictures(app)) == len(sweep.layers)
+    (shown,) = blends(app)
+    for layer, png in zip(sweep.layers, maps(shown), strict=True):
+        values, size = layer.heatmap.positive, pixels(shown["photo"]).shape[:2]
+        highest = float(values.max())
+        assert (png is None) == (highest == 0)
+        if png is not None:
+            drawn = vizlib.render.colorize(values, colormap="inferno", size=size, limit=highest)
+            np.testing.assert_array_equal(pixels(png), drawn)
+    scores = {layer.heatmap.layer: f"{layer.score:.3g}" for layer in sweep.layers}
+    titles = [one["title"] for one in shown["maps"]]
+    best = sweep.best.heatmap.layer
+    assert titles == [f"{'★ ' * (name == best)}{name}: {scores[name]}" for name in scores]
+
+
+@pytest.mark.parametrize("name", ["compare", "layers"])
+def test_only_the_slider_hears_of_the_opacity_that_the_browser_has_let_go(dashboard, name):
+    app = wait(view(dashboard("heatmaps"), name), blends)
+    before = pictures(app)
+    fade(app, 0.8)
+    assert pictures(app) == before
 
 
 # Tests of belief.

@@ -5,11 +5,14 @@ import io
 import re
 
 import nets
+import numpy as np
 import pytest
 from app_driver import (
     ROOT,
+    blends,
     fade,
-    pictures,
+    maps,
+    pixels,
     png,
     press,
     saved,
@@ -130,7 +133,14 @@ def test_maps_side_by_side(dashboard, run, tmp_path):
     app.button_group(key="view").set_value("compare").run()
     app.multiselect(key="comparison:methods").set_value(["Grad-CAM", "Gradient"]).run()
     run(app)
-    assert len(made(tmp_path)) == len(pictures(app)) == 2
+    convnet, photo = "cats-vs-dogs", "dog_cat-and-dog"
+    assert set(made(tmp_path)) == {
+        f"1_{convnet}_Grad-CAM_conv4_{photo}.png",
+        f"2_{convnet}_Gradient_input_{photo}.png",
+    }
+    for shown, (_, scripted) in zip(blends(app), sorted(made(tmp_path).items()), strict=True):
+        photo, coloured = (pixels(layer).astype(float) for layer in (shown["photo"], *maps(shown)))
+        np.testing.assert_array_equal(pixels(scripted), np.rint((photo + coloured) / 2))
 
 
 def test_the_verdicts(dashboard, run):

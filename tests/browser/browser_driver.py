@@ -17,6 +17,7 @@ from playwright.sync_api import Locator, Page
 
 # Only failures take it. A busy machine has needed more than one minute for what takes ten seconds.
 MILLISECONDS = 180_000
+SCHEMES = ("light", "dark")
 
 
 def settle(page: Page) -> None:
@@ -31,6 +32,16 @@ def settle(page: Page) -> None:
         timeout=MILLISECONDS,
     )
     page.evaluate("document.fonts.ready")
+
+
+def dress(page: Page, scheme: str) -> None:
+    """Turn day to night: the page follows what the system prefers."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.wait_for_function(
+        """scheme => getComputedStyle(document.querySelector(".stApp")).colorScheme === scheme
+        && document.getAnimations().every((one) => one.playState !== "running")""",
+        arg=scheme,
+    )
 
 
 def pixels_of(image: Locator) -> np.ndarray:
@@ -185,14 +196,15 @@ class Visitor:
     def mosaic_pixels(self, key: str) -> np.ndarray:
         return pixels_of(self.mosaic(key).locator("img"))
 
-    def stage(self) -> Locator:
-        """The photo with the map over it."""
-        return self.page.locator(".st-key-blend .stage")
+    def stage(self, key: str = "blend") -> Locator:
+        """A photo with a map over it."""
+        return self.page.locator(f".st-key-{key} .stage")
 
-    def layers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of the photo, and of the coloured map over it."""
-        self.stage().wait_for()
-        return pixels_of(self.stage().locator(".photo")), pixels_of(self.stage().locator(".map"))
+    def layers(self, key: str = "blend") -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of a photo, and of the coloured map over it."""
+        stage = self.stage(key)
+        stage.wait_for()
+        return pixels_of(stage.locator(".photo")), pixels_of(stage.locator(".map"))
 
     def told(self) -> str:
         """The address and the words in the page."""

@@ -349,8 +349,9 @@ def test_a_heatmap_is_compared_and_put_to_the_test(come):
     page.get_by_text("HiResCAM of conv4").wait_for()
     settle(page)
     assert "view=compare" in page.url
-    one, other = visitor.picture(0), visitor.picture(1)
-    assert one.shape == other.shape
+    (photo, one), (same, other) = visitor.layers("blend_0"), visitor.layers("blend_1")
+    assert (photo == same).all()
+    assert (one != other).any()
     page.get_by_role("radio", name="May it be believed?").click()
     page.get_by_text("photos were shown to the network").last.wait_for()
     settle(page)

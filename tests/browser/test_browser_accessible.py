@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from axe_playwright_python.sync_playwright import Axe
-from browser_driver import Visitor, settle
+from browser_driver import SCHEMES, Visitor, dress, settle
 from playwright.sync_api import Locator, Page
 
 
@@ -94,19 +94,6 @@ def unfold(visitor: Visitor) -> None:
     while folded.count():
         folded.first.click()
     settle(visitor.page)
-
-
-SCHEMES = ("light", "dark")
-
-
-def dress(page: Page, scheme: str) -> None:
-    """Turn day to night: the page follows what the system prefers."""
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.wait_for_function(
-        """scheme => getComputedStyle(document.querySelector(".stApp")).colorScheme === scheme
-        && document.getAnimations().every((one) => one.playState !== "running")""",
-        arg=scheme,
-    )
 
 
 def sidebars(visitor: Visitor) -> Iterator[str]:

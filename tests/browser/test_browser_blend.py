@@ -21,21 +21,21 @@ def shown(come) -> Visitor:
 
 
 def opacity(visitor: Visitor) -> Locator:
-    return visitor.page.get_by_role("slider", name="Opacity of the map")
+    return visitor.page.get_by_role("slider", name="Opacity")
 
 
 def divider(visitor: Visitor) -> Locator:
     return visitor.page.get_by_role("slider", name="Photo alone, from the left")
 
 
-def fade(visitor: Visitor, percent: int) -> None:
-    opacity(visitor).fill(str(percent))
+def fade(visitor: Visitor, alpha: float) -> None:
+    opacity(visitor).fill(str(alpha))
     settle(visitor.page)
 
 
-def seen(visitor: Visitor) -> np.ndarray:
+def seen(visitor: Visitor, key: str = "blend") -> np.ndarray:
     """What Chromium has blended."""
-    source = visitor.stage().locator("canvas").evaluate("canvas => canvas.toDataURL()")
+    source = visitor.stage(key).locator("canvas").evaluate("canvas => canvas.toDataURL()")
     picture = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1])))
     return np.asarray(picture.convert("RGB")).astype(int)
 
@@ -48,16 +48,16 @@ def downloaded(visitor: Visitor) -> np.ndarray:
 
 def test_what_is_seen_is_what_is_downloaded_and_what_the_library_blends(shown):
     photo, coloured = (layer.astype(float) for layer in shown.layers())
-    for percent in (0, 15, 50, 85, 100):
-        fade(shown, percent)
+    for alpha in (0, 0.15, 0.5, 0.85, 1):
+        fade(shown, alpha)
         saved = downloaded(shown)
-        blended = (1 - percent / 100) * photo + percent / 100 * coloured
+        blended = (1 - alpha) * photo + alpha * coloured
         np.testing.assert_array_equal(saved, np.rint(blended))
         assert np.abs(seen(shown) - saved).max() <= 1
 
 
 def test_the_script_blends_as_the_slider_says(shown):
-    fade(shown, 85)
+    fade(shown, 0.85)
     shown.page.get_by_text("Copy as Python").click()
     shown.page.get_by_text("alpha=0.85").first.wait_for()
 
@@ -91,7 +91,7 @@ def test_the_server_hears_of_the_opacity_when_it_is_let_go(shown):
     page.mouse.up()
     settle(page)
     assert len(sent) == 1
-    assert opacity(shown).input_value() == "90"
+    assert opacity(shown).input_value() == "0.9"
 
 
 def test_the_run_after_it_leaves_the_picture_alone(shown):
@@ -104,11 +104,11 @@ def test_the_run_after_it_leaves_the_picture_alone(shown):
             window.stage = stage;
         }"""
     )
-    fade(shown, 20)
-    fade(shown, 70)
+    fade(shown, 0.2)
+    fade(shown, 0.7)
     assert shown.page.evaluate("window.touched") == 0
     assert shown.page.evaluate("window.stage.isConnected")
-    assert opacity(shown).input_value() == "70"
+    assert opacity(shown).input_value() == "0.7"
 
 
 def test_the_divider_parts_photo_and_map_by_mouse_and_keyboard(shown):
@@ -132,9 +132,43 @@ def test_opacity_moves_by_keyboard_and_is_the_same_in_other_views(shown):
     for _ in range(3):
         shown.page.keyboard.press("ArrowRight")
     settle(shown.page)
-    assert opacity(shown).input_value() == "65"
+    assert opacity(shown).input_value() == "0.65"
     shown.page.get_by_role("radio", name="Side by side").click()
+    shown.stage("blend_0").wait_for()
     settle(shown.page)
-    assert (
-        shown.page.get_by_role("slider", name="Opacity").get_attribute("aria-valuetext") == "0.65"
+    assert opacity(shown).input_value() == "0.65"
+    photo, coloured = (layer.astype(float) for layer in shown.layers("blend_0"))
+    assert np.abs(seen(shown, "blend_0") - (0.35 * photo + 0.65 * coloured)).max() <= 1
+
+
+# Several maps under one slider.
+
+CANVASES = ".stage canvas:not([hidden])"
+PAINTED = "all => all.every((one) => one.getContext('2d').getImageData(0, 0, 1, 1).data[3])"
+
+
+def all_seen(visitor: Visitor) -> list[str]:
+    """What Chromium has blended in every map of the page."""
+    every = visitor.page.locator(CANVASES)
+    return every.evaluate_all("all => all.map((canvas) => canvas.toDataURL())")
+
+
+@pytest.mark.parametrize("view", ["compare", "layers"])
+def test_one_slider_fades_every_map_of_a_page_in_the_browser(come, view):
+    visitor = come(f"/heatmaps?network=cats-vs-dogs&view={view}")
+    sent: list = []
+    visitor.page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame))
     )
+    visitor.page.reload()
+    visitor.page.locator(CANVASES).nth(3).wait_for()
+    settle(visitor.page)
+    visitor.until(lambda: visitor.page.locator(CANVASES).evaluate_all(PAINTED))
+    before = all_seen(visitor)
+    sent.clear()
+    opacity(visitor).evaluate("one => { one.value = 1; one.dispatchEvent(new Event('input')); }")
+    assert all(a != b for a, b in zip(all_seen(visitor), before, strict=True))
+    visitor.page.wait_for_timeout(300)
+    assert sent == []
+    opacity(visitor).evaluate("one => { one.value = 0.5; one.dispatchEvent(new Event('input')); }")
+    assert all_seen(visitor) == before

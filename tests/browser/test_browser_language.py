@@ -77,6 +77,18 @@ def test_uploaders_speak_it_too(come):
     assert visible == 0
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_menu_of_a_small_screen_has_every_page(come, language):
+    """Streamlit puts those that do not fit into a menu behind "2 more", out of sight."""
+    window = {"width": 1024, "height": 768}
+    page = come(f"/?network=cats-vs-dogs&lang={language}", viewport=window).page
+    every = page.get_by_test_id("stTopNavLink")
+    every.nth(5).wait_for()
+    seen = every.and_(page.get_by_role("link"))
+    assert seen.count() == every.count() == 6
+    assert seen.last.bounding_box()["x"] + seen.last.bounding_box()["width"] < window["width"]
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_languages_stand_in_the_first_row_of_the_sidebar(come, width):
     visitor = come(viewport={"width": width, "height": 800})
