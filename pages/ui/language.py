@@ -78,7 +78,7 @@ def choose() -> None:
     )
     # Others who follow the link read it in their own language, unless somebody has chosen.
     chosen = language != _browsers() or st.query_params.get("lang") in LANGUAGES
-    links.keep("lang", language if chosen else None, shown=language)
+    links.keep("lang", language if chosen else None)
 
 
 def _keep_choices() -> None:
