@@ -195,7 +195,7 @@ def draw_panel(panel: Panel, found: vizlib.Heatmap, chosen: look.Look, limit: fl
     title, question = panel
     picture = chosen.overlay(question.chosen.picture, found, limit)
     alt = explanations.described(question, found)
-    st.image(picture, width="stretch", output_format="PNG", alt=alt)
+    controls.show_picture(picture, alt=alt)
     st.markdown(f"**{as_written(title)}**")
     st.caption(
         say(
@@ -229,7 +229,7 @@ def draw_difference(panels: list[Panel], found: list[vizlib.Heatmap], chosen: lo
     with left:
         title = say("comparison.minus", first=first, second=second)
         alt = say("comparison.difference_of", photo=question.chosen.photo.title, title=title)
-        st.image(overlay, width="stretch", output_format="PNG", alt=alt)
+        controls.show_picture(overlay, alt=alt)
     with right:
         st.markdown(f"**{as_written(title)}**")
         controls.colour_bar(colormap, low=-limit, high=limit, unit=look.unit(found[0].method))

@@ -67,13 +67,8 @@ def draw(question: Question, sweep: vizlib.faithfulness.LayerSweep, chosen: look
             mark = ":material/star: " if tested is sweep.best else ""
             layer, score = explanations.short(found.layer), f"{tested.score:.3g}"
             title = say("layer_film.tested", layer=layer, score=score)
-            column.image(
-                picture,
-                mark + as_written(title),
-                width="stretch",
-                output_format="PNG",
-                alt=explanations.described(question, found),
-            )
+            alt = explanations.described(question, found)
+            controls.show_picture(picture, mark + as_written(title), alt=alt, column=column)
     st.caption(say("layer_film.scales"))
     names = [found.heatmap.layer for found in sweep.layers]
     layer, logits = say("layer_film.layer"), say("layer_film.logits")
