@@ -104,7 +104,7 @@ def report(crowd: Crowd, weighings: Weighings) -> bool:
     grows = keeps_growing([size for _, size in weighings])
     print(f"memory            {sizes}: {'keeps growing' if grows else 'flat'}")
     print(f"{crowd.jobs} long jobs, {crowd.pictures} different pictures")
-    print(f"{len(crowd.complaints)} errors")
+    print(f"{len(crowd.clicks)} clicks, {len(crowd.complaints)} errors")
     return not (crowd.complaints or grows)
 
 
