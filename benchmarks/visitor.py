@@ -146,7 +146,8 @@ class Visitor:
         """Come, and click until a moment of `time.monotonic`."""
         await self._window.add_init_script(SEEN.read_text(encoding="utf-8"))
         await self._window.goto(address)
-        await self._wait(mayWork=False)
+        await self._wait()
+        await self._look()
         while time.monotonic() < until:
             await self._think()
             try:
@@ -301,7 +302,7 @@ class Visitor:
             self._crowd.clicks.append(Click(kind, seconds, beside))
         except WaitedInVain:
             missing = await self._window.evaluate("wanted => missing(wanted)", self._wanted())
-            self._complain(f"{kind}: in vain for {'; '.join(missing)}")
+            self._complain(f"{kind} on {self._window.url}: in vain for {'; '.join(missing)}")
             self._known.clear()
         await self._look()
 
