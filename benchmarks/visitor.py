@@ -142,12 +142,15 @@ class Visitor:
         window.on("pageerror", lambda error: self._complain(f"script: {error}"))
         window.on("console", self._listen)
 
-    async def live(self, address: str, until: float) -> None:
-        """Come, and click until a moment of `time.monotonic`."""
+    async def come(self, address: str) -> None:
+        """Open the dashboard; the first one of a fresh server waits for it to be ready."""
         await self._window.add_init_script(SEEN.read_text(encoding="utf-8"))
         await self._window.goto(address)
-        await self._wait()
+        await self._wait(timeout=SECONDS_TO_WORK)
         await self._look()
+
+    async def live(self, until: float) -> None:
+        """Click until a moment of `time.monotonic`."""
         while time.monotonic() < until:
             await self._think()
             try:

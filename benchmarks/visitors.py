@@ -72,21 +72,21 @@ async def weigh(process: int, weighings: list[tuple[float, int]]) -> None:
 
 
 async def visit(server: str, wanted: argparse.Namespace) -> tuple[Crowd, Weighings]:
-    """Let visitors come one after another and click until the time is over."""
+    """Let visitors come one after another, and click until the time is over."""
     crowd, weighings = Crowd(), []
-    until = time.monotonic() + 60 * wanted.minutes
     photos = sorted(set(samples().values()))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_here(), args=FLAGS)
-        weighing = asyncio.create_task(weigh(process_of(server), weighings))
-        visits = []
+        visitors = []
         for number in range(wanted.visitors):
             context = await browser.new_context(viewport={"width": 1280, "height": 900})
             rng = random.Random(f"{wanted.seed} {number}")
-            visitor = Visitor(str(number), await context.new_page(), crowd, rng)
+            visitors.append(Visitor(str(number), await context.new_page(), crowd, rng))
             address = f"{server}/?network={wanted.network}&sample={rng.choice(photos)}"
-            visits.append(visitor.live(address, until))
-        await asyncio.gather(*visits)
+            await visitors[-1].come(address)
+        weighing = asyncio.create_task(weigh(process_of(server), weighings))
+        until = time.monotonic() + 60 * wanted.minutes
+        await asyncio.gather(*(visitor.live(until) for visitor in visitors))
         weighing.cancel()
         await browser.close()
     return crowd, weighings
