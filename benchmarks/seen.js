@@ -36,6 +36,7 @@
   const plain = (text) => text?.replace(/\s+/g, " ");
   const control = (name) => plain(document.querySelector(CONTROLS[name])?.value);
   const atWork = () => document.querySelector("[class*='_cancel '] button") !== null;
+  const stopped = () => document.querySelector(".st-key-heatmap_again button") !== null;
 
   window.seen = () => ({
     controls: Object.fromEntries(
@@ -49,7 +50,7 @@
   // What is not as a visitor has chosen: nothing, once a click has been answered in full.
   window.missing = (wanted) => {
     const found = pictures().map(words);
-    const captions = wanted.mayWork && atWork() ? [] : wanted.captions;
+    const captions = wanted.mayWork && (atWork() || stopped()) ? [] : wanted.captions;
     const query = new URLSearchParams(location.search);
     const differ = (table, read) =>
       Object.entries(table)

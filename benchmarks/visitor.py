@@ -10,6 +10,7 @@ import random
 import time
 import tomllib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations
@@ -263,6 +264,10 @@ class Visitor:
         await self._come_to("heatmaps")
         await self._choose("method", ".st-key-heatmap_method", self._rng.choice(LONG))
         await self._answered("long job")
+        again = self._window.locator(".st-key-heatmap_again button")
+        if await again.count():  # somebody has cancelled it here before
+            await again.click()
+            await asyncio.sleep(1)
         return captions("heatmaps", self._choices())
 
     async def _make_patterns(self) -> list[list[str]]:
@@ -279,9 +284,10 @@ class Visitor:
             await self._think()
 
     async def _cancel(self, _done: list[list[str]]) -> None:
-        await self._window.locator("[class*='_cancel '] button").click()
-        told = said("jobs.cancelled", self._choices()["language"])
-        await self._window.get_by_text(told).wait_for()
+        button = self._window.locator("[class*='_cancel '] button")
+        with suppress(WaitedInVain):  # it may be done just now
+            await button.click(timeout=5000)
+        await button.wait_for(state="detached")
 
     async def _look_elsewhere(self, done: list[list[str]]) -> None:
         page = self._page
@@ -341,7 +347,9 @@ class Visitor:
         for fault in seen["faults"]:
             self._complain(f"told: {fault}")
         chosen = tuple(sorted(seen["controls"].items()))
-        for words, source in seen["pictures"]:
+        # Other pages have choices that are not looked at here.
+        fixed = captions(self._page, self._choices())
+        for words, source in seen["pictures"] if fixed else ():
             if words and source and self._crowd.differs((words, *chosen), source):
                 self._complain(f"wrong picture of {words}")
 
