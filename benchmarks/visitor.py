@@ -236,9 +236,10 @@ class Visitor:
             await box.fill(wanted)
         options = self._window.get_by_role("option", name=wanted, exact=wanted is not None)
         await options.first.wait_for()
-        option = options.nth(self._rng.randrange(await options.count()))
-        text = " ".join((await option.inner_text()).split())
-        await option.click()
+        # By its words: the menu may scroll to what is chosen after it has opened.
+        offered = [" ".join(text.split()) for text in await options.all_inner_texts()]
+        text = self._rng.choice(offered)
+        await self._window.get_by_role("option", name=text, exact=True).click()
         self._know(name, text)
 
     async def _think(self) -> None:
