@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.ui import language
+from pages.ui import language, links
 from pages.ui.language import say
 
 FOLDER = Path(__file__).parent / "pages" / "ui"
@@ -19,6 +19,7 @@ ICONS = {
     "convolution": "calculate",
 }
 
+links.begin()
 language.follow()
 st.set_page_config(page_title=say("dashboard.title"), page_icon=str(ICON), layout="wide")
 PAGES = [
@@ -39,7 +40,7 @@ with st.spinner(say("dashboard.starting")):
     from pages.ui import runtime
 
     runtime.start()
-    from pages.ui import errors, links, selection
+    from pages.ui import errors, selection
 
 links.go_on(PAGES)
 
@@ -52,3 +53,4 @@ with links.noted():
     else:
         st.header(say("dashboard.look_inside"), anchor=False)
         st.info(say("dashboard.pick"), icon=":material/arrow_back:")
+language.spoken()

@@ -207,6 +207,7 @@ def choose_channel(layer: vizlib.LayerInfo) -> int:
         0,
         last,
         key=key,
+        persist_state="session",
         width=200,
         help=say("activations.help_channel"),
     )

@@ -27,7 +27,7 @@ def show() -> None:
 
 def show_photo(chosen: selection.Selection) -> None:
     alt = say("network.photo", photo=chosen.photo.title)
-    st.image(chosen.picture, width="stretch", output_format="PNG", alt=alt)
+    controls.show_picture(chosen.picture, alt=alt)
     height, width = chosen.image.shape[:2]
     title = as_written(chosen.photo.title, longest=60)
     st.caption(say("network.photo_size", photo=title, width=width, height=height))
@@ -54,11 +54,11 @@ def show_input(chosen: selection.Selection) -> None:
     size = {"width": width, "height": height}
     seen = convnet.input_image(chosen.image)
     values = convnet.input_tensor(chosen.image)
-    left.image(
-        seen.repeat(3, axis=2) if seen.shape[2] == 1 else seen,
-        width=min(320, max(160, seen.shape[1])),
-        output_format="PNG",
+    controls.show_picture(
+        seen[..., 0] if seen.shape[2] == 1 else seen,
         alt=say("network.received_photo", photo=chosen.photo.title, network=convnet.name, **size),
+        width=min(320, max(160, seen.shape[1])),
+        column=left,
     )
     grey = convnet.input_channels == 1
     description = retold(convnet.preprocessing.description)

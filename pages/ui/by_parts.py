@@ -107,13 +107,13 @@ def draw(
         )
         names = {"number": channel, "layer": parts.layer, "label": label, "photo": name}
         title, alt = say("by_parts.map.title", **names), say("by_parts.map.alt", **names)
-        first.image(picture, title, width="stretch", output_format="PNG", alt=alt)
+        controls.show_picture(picture, title, alt=alt, column=first)
         draw_patches(question, parts.layer, channel, others[:PATCHES])
         if patterns is not None:
             pixels = vizlib.render.faded(patterns.images[place], seen_of(patterns, place))
             title = say("by_parts.pattern.title", **names)
             alt = say("by_parts.pattern.alt", **names)
-            others[-1].image(pixels, title, width="stretch", output_format="PNG", alt=alt)
+            controls.show_picture(pixels, title, alt=alt, column=others[-1])
     with st.columns([1, 2])[0]:
         controls.colour_bar(colormap, low=-limit, high=limit, unit=look.unit("HiResCAM"))
 
@@ -125,4 +125,4 @@ def draw_patches(question: Question, layer: str, channel: int, columns: list) ->
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
         title = say("by_parts.patch.title", photo=patch.name, value=f"{patch.activation:.3g}")
         alt = say("by_parts.patch.alt", photo=patch.name, number=channel, layer=layer)
-        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)
+        controls.show_picture(pixels, as_written(title), alt=alt, column=column)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import vizlib
 from pages.ui import links
@@ -102,10 +103,26 @@ def choose_signed_colormap(*, key: str) -> str:
     return colormap
 
 
+def show_picture(
+    pixels: np.ndarray,
+    title: str | None = None,
+    *,
+    alt: str,
+    width: int | Literal["stretch"] = "stretch",
+    column: DeltaGenerator | None = None,
+) -> None:
+    """Show pixels, uint8 ``(H, W)`` or ``(H, W, 3)``, as they are, with a title in Markdown.
+
+    Streamlit itself takes several times as long to make a PNG of them.
+    """
+    png = vizlib.render.to_png(pixels)
+    (column or st).image(png, title, width=width, output_format="PNG", alt=alt)
+
+
 def side_by_side(pictures: list[tuple[np.ndarray, str, str]]) -> None:
     """Show pictures of one size beside each other, each with its title and its words."""
     for column, (picture, title, alt) in zip(st.columns(len(pictures)), pictures, strict=True):
-        column.image(picture, as_written(title), width="stretch", output_format="PNG", alt=alt)
+        show_picture(picture, as_written(title), alt=alt, column=column)
 
 
 def show_ascent(trace: np.ndarray, diagnosis: str | None, title: str) -> None:
@@ -133,9 +150,9 @@ def show_channel_ascent(trace: np.ndarray, diagnosis: str | None, channel: int) 
 
 def colour_bar(colormap: str, *, low: float, high: float, unit: str) -> None:
     """Show which colour stands for which value."""
-    picture = vizlib.render.palette(colormap)[None].repeat(10, axis=0)
+    bar = vizlib.render.palette(colormap)[None].repeat(10, axis=0)
     alt = say("controls.colour_bar", colormap=colormap, low=low, high=high, unit=unit)
-    st.image(picture, width="stretch", output_format="PNG", alt=alt)
+    show_picture(bar, alt=alt)
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         for value in (low, (low + high) / 2, high):
             st.caption(f"{value:.3g}", width="content")

@@ -189,11 +189,6 @@ def draw_shuffled(question: Question, check: faithfulness.RandomizationCheck) ->
     ):
         picture = chosen.overlay(question.chosen.thumbnail, found, chosen.limit(found))
         title = say("evidence.from_on", layer=explanations.short(layer), same=f"{same:.2f}")
-        column.image(
-            picture,
-            as_written(title),
-            width="stretch",
-            output_format="PNG",
-            alt=say("evidence.shuffled", map=explanations.described(question, found), title=title),
-        )
+        alt = say("evidence.shuffled", map=explanations.described(question, found), title=title)
+        controls.show_picture(picture, as_written(title), alt=alt, column=column)
     st.caption(say("evidence.correlations"))

@@ -14,7 +14,7 @@ from pages.ui import links
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _TEXTS = Path(__file__).parents[1] / "texts"
-#: The widget's key, and what the latest run spoke.
+#: The widget's key, and what the latest whole run spoke.
 _KEY, _SPOKEN = "language", "spoken_language"
 
 # Screen readers, spelling and hyphenation go by it; Streamlit's own page says English. Words that
@@ -53,9 +53,16 @@ def follow() -> None:
     """Take the language from the address; before anything is drawn."""
     links.follow("lang", LANGUAGES, key=_KEY)
     language = st.session_state.setdefault(_KEY, _browsers())
-    if st.session_state.setdefault(_SPOKEN, language) != language:
-        st.session_state[_SPOKEN] = language
+    if st.session_state.get(_SPOKEN, language) != language:
         _keep_choices()
+
+
+def spoken() -> None:
+    """Note that the browser has the whole page in this language; after everything is drawn.
+
+    A run that is broken off by the next click has not told the browser all of it.
+    """
+    st.session_state[_SPOKEN] = current()
 
 
 def declare() -> None:
@@ -78,7 +85,7 @@ def choose() -> None:
     )
     # Others who follow the link read it in their own language, unless somebody has chosen.
     chosen = language != _browsers() or st.query_params.get("lang") in LANGUAGES
-    links.keep("lang", language if chosen else None, shown=language)
+    links.keep("lang", language if chosen else None)
 
 
 def _keep_choices() -> None:

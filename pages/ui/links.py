@@ -13,10 +13,10 @@ import streamlit as st
 
 Option = TypeVar("Option", str, int)
 _WANTED = "wanted_page"
-#: What we have written into the address, what shall be written, the widgets of the choices, and
-#: what they showed last.
-_ADDRESS, _NOTED, _KEYS, _SHOWN = "address", "noted_links", "keys_of_links", "shown_choices"
-_STAYING = "staying_at_the_address"
+#: What we have written into the address, what shall be written, and the widgets of the choices.
+_ADDRESS, _NOTED, _KEYS = "address", "noted_links", "keys_of_links"
+#: Whether the next run, and whether this one keeps what is chosen, and where all controls stood.
+_STAY, _STAYING, _CONTROLS = "stay_at_the_address", "staying_at_the_address", "controls_before"
 
 # Streamlit makes a new entry of the browser's history of every addition to an address. Coming to a
 # page makes two: the page alone, then with its choices.
@@ -57,6 +57,33 @@ def go_on(pages: Sequence[st.Page]) -> None:
             st.switch_page(page, query_params=query)
 
 
+def begin() -> None:
+    """See whether this run is to follow the address; before anything is drawn.
+
+    It is not where a control was moved or the run comes by itself: the browser may have asked for
+    it before it knew of the address that the run before has given. Who goes back moves nothing.
+    """
+    moved = any(_moved(key, now) for key, now in _controls().items())
+    st.session_state[_STAYING] = st.session_state.pop(_STAY, False) or moved
+    st.session_state[_CONTROLS] = _controls()
+
+
+def _controls() -> dict[str, str | float]:
+    """Where all controls stand that are chosen from, turned, pressed or filled in."""
+    return {
+        key: value
+        for key, value in st.session_state.items()
+        if isinstance(value, str | int | float)
+    }
+
+
+def _moved(key: str, now: str | float) -> bool:
+    before = st.session_state.get(_CONTROLS, {}).get(key, now)
+    if now is False and key not in st.session_state.get(_KEYS, {}).values():
+        return False  # as far as we know a button, which goes back by itself
+    return now != before
+
+
 @contextmanager
 def noted() -> Iterator[None]:
     """Write all choices of a run into the address at once: one step back leads before all of them.
@@ -70,15 +97,12 @@ def noted() -> Iterator[None]:
     if wanted != st.query_params.to_dict():
         st.query_params.from_dict(wanted)
     st.session_state[_ADDRESS] = choices
-    st.session_state.pop(_STAYING, None)
+    st.session_state[_CONTROLS] = _controls()
 
 
 def stay() -> None:
-    """Let the next run keep what is chosen: it comes by itself, and nobody has gone anywhere.
-
-    The browser may have asked for it before it knew of the address that the run before has given.
-    """
-    st.session_state[_STAYING] = True
+    """Let the next run keep what is chosen: it comes by itself, and nobody has gone anywhere."""
+    st.session_state[_STAY] = True
 
 
 def _wanted() -> dict[str, str]:
@@ -102,9 +126,7 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
     key = key or name
     st.session_state.setdefault(_KEYS, {})[name] = key
     given = st.query_params.get(name)
-    if given in (None, _address().get(name)) or _STAYING in st.session_state:
-        return
-    if _chosen_just_now(key):
+    if given in (None, _address().get(name)) or st.session_state.get(_STAYING):
         return
     _address()[name] = given
     for option in options:
@@ -117,18 +139,7 @@ def beside(**query: object) -> dict[str, str]:
     return _wanted() | {name: str(value) for name, value in query.items()}
 
 
-def keep(name: str, value: object | None, *, shown: object | None = None) -> None:
-    """Note a choice for the address, so that it can be sent to others and survives a reload.
-
-    ``shown`` is what the widget has where the address shall say nothing of it.
-    """
+def keep(name: str, value: object | None) -> None:
+    """Note a choice for the address, so that it can be sent to others and survives a reload."""
     if _NOTED in st.session_state:
         st.session_state[_NOTED][name] = None if value is None else str(value)
-    key = st.session_state.get(_KEYS, {}).get(name, name)
-    st.session_state.setdefault(_SHOWN, {})[key] = str(value if shown is None else shown)
-
-
-def _chosen_just_now(key: str) -> bool:
-    """Whether this click chose something: the address of the browser is one step behind then."""
-    shown = st.session_state.get(_SHOWN, {})
-    return key in shown and key in st.session_state and str(st.session_state[key]) != shown[key]

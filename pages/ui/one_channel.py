@@ -54,7 +54,7 @@ def show_pattern(
     picture, facts = st.columns([3, 2], gap="large")
     pixels = vizlib.render.faded(made.images[0], seen_of(made, 0))
     with picture:
-        st.image(pixels, width=max(384, pixels.shape[1]), output_format="PNG", alt=title)
+        controls.show_picture(pixels, alt=title, width=max(384, pixels.shape[1]))
         name = controls.file_stem(chosen.convnet.name, layer.name, channel, making.recipe)
         controls.download_png(vizlib.render.to_png(pixels), name, key="channel_png")
     with facts:
@@ -111,7 +111,7 @@ def show_patches(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: 
         pixels = vizlib.render.thumbnail(patch.pixels, selection.THUMBNAIL)
         title = say("one_channel.patch", photo=patch.name, activation=patch.activation)
         alt = say("one_channel.patch_alt", photo=patch.name, channel=channel, layer=layer.name)
-        column.image(pixels, as_written(title), width="stretch", output_format="PNG", alt=alt)
+        controls.show_picture(pixels, as_written(title), alt=alt, column=column)
 
 
 def show_classes(chosen: selection.Selection, layer: vizlib.LayerInfo, channel: int) -> None:
@@ -161,7 +161,7 @@ def show_more(
     ):
         shown = vizlib.render.faded(pixels, seen_of(made, index))
         alt = say("one_channel.more_alt", title=title, channel=channel, layer=layer.name)
-        column.image(shown, title, width="stretch", output_format="PNG", alt=alt)
+        controls.show_picture(shown, title, alt=alt, column=column)
         if made.diagnosis[index]:
             column.caption(as_written(retold(made.diagnosis[index])))
     st.caption(say("one_channel.more_explained"))

@@ -31,7 +31,7 @@ def show(chosen: selection.Selection, making: Making) -> None:
     pixels = vizlib.render.faded(made.images[0], seen_of(made, 0))
     with picture:
         alt = say("one_class.picture", label=label)
-        st.image(pixels, width=512, output_format="PNG", alt=alt)
+        controls.show_picture(pixels, alt=alt, width=512)
         name = controls.file_stem(convnet.name, label, making.recipe, f"seed{making.seed}")
         controls.download_png(vizlib.render.to_png(pixels), name, key="class_png")
     with facts:

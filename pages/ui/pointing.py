@@ -137,4 +137,4 @@ def draw(
     for point in pointing.points:
         picture = vizlib.render.pointed(picture, point, size=size)
     alt = say("pointing.alt", map=explanations.described(question, found))
-    st.image(picture, width="stretch", output_format="PNG", alt=alt)
+    controls.show_picture(picture, alt=alt)

@@ -261,6 +261,6 @@ def show_pattern(patterns: vizlib.FilterPatterns, channel: int, key: str, name: 
     with picture:
         width = min(512, max(256, 3 * pixels.shape[1]))
         alt = say("several_channels.pattern", channel=channel, layer=patterns.layer)
-        st.image(pixels, width=width, output_format="PNG", alt=alt)
+        controls.show_picture(pixels, alt=alt, width=width)
         png = vizlib.render.to_png(pixels)
         controls.download_png(png, f"{name}_channel{channel}", key="pattern_png")

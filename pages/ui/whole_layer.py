@@ -76,7 +76,7 @@ def large(chosen: selection.Selection, atlas: vizlib.FilterAtlas, channel: int) 
     picture, facts = st.columns([3, 2], gap="large")
     with picture:
         alt = say("whole_layer.pattern", channel=channel, layer=atlas.layer)
-        st.image(patterns.images[0], width=384, output_format="PNG", alt=alt)
+        controls.show_picture(patterns.images[0], alt=alt, width=384)
     with facts:
         controls.show_channel_ascent(patterns.objective[0], patterns.diagnosis[0], channel)
     name = controls.file_stem(chosen.convnet.name, atlas.layer, atlas.recipe, "all")

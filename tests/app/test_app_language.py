@@ -8,6 +8,7 @@ import time
 
 import nets
 import pytest
+import streamlit as st
 from app_driver import PAGES, QUICK, saved, sentences, upload_model, upload_photo, visit
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
@@ -155,6 +156,18 @@ def test_a_browser_is_told_the_new_words_of_what_is_chosen(dashboard):
     for key, words in (("scaling", "按层"), ("sample", "鹦鹉"), ("order", "按编号")):
         assert (shown[key].set_value, shown[key].raw_value) == (True, words)
     assert app.session_state["sample"] == "parrot"
+
+
+def test_new_words_are_told_again_where_the_next_click_came_before_they_were_all_there(
+    dashboard, monkeypatch
+):
+    app = dashboard("activations", sample="parrot")
+    with monkeypatch.context() as broken_off:
+        broken_off.setattr("pages.ui.controls.heading", lambda *_: st.stop())
+        choose(app, "zh")
+    visit(app, "heatmaps")
+    sample = app.sidebar.selectbox(key="sample").proto
+    assert (sample.set_value, sample.raw_value) == (True, "鹦鹉")
 
 
 def test_a_language_stays_on_all_pages(dashboard):

@@ -331,6 +331,42 @@ def test_what_is_chosen_outweighs_an_address_that_lags_behind(dashboard):
     assert app.query_params["layer"] == "fire5_concat"
 
 
+def test_a_control_moved_before_the_browser_knows_the_new_address_undoes_nothing(dashboard):
+    app = dashboard("activations", network="squeezenet", sample="parrot", layer="conv1")
+    for key, value in (("sample", "goldfish"), ("scaling", "layer")):
+        late = dict(app.query_params.items())
+        app.selectbox(key="activations_layer:squeezenet").set_value("fire5_concat").run()
+        app.query_params.update(late)
+        app.selectbox(key=key).set_value(value).run()
+        assert app.selectbox(key="activations_layer:squeezenet").value == "fire5_concat"
+        assert app.query_params["layer"] == "fire5_concat"
+        assert app.selectbox(key=key).value == value
+        app.query_params["layer"] = "conv1"
+        app.run()
+        assert app.selectbox(key="activations_layer:squeezenet").value == "conv1"
+
+
+def test_a_button_pressed_is_no_reason_to_stay_when_a_visitor_goes_back(dashboard):
+    app = dashboard("filters", network="cats-vs-dogs", layer="conv1")
+    app.selectbox(key="filters_layer:cats-vs-dogs").set_value("conv2").run()
+    late = dict(app.query_params.items()) | {"layer": "conv1"}
+    app.query_params.update(late)
+    press(app, "Make patterns")
+    assert app.selectbox(key="filters_layer:cats-vs-dogs").value == "conv2"
+    app.query_params.update(late)
+    app.run()
+    assert app.selectbox(key="filters_layer:cats-vs-dogs").value == "conv1"
+
+
+def test_a_channel_is_kept_while_other_layers_and_pages_are_looked_at(dashboard):
+    app = dashboard("activations", network="squeezenet", layer="conv1")
+    app.number_input(key="activation_channel:conv1:64").set_value(5).run()
+    app.selectbox(key="activations_layer:squeezenet").set_value("conv10").run()
+    visit(visit(app, "heatmaps"), "activations")
+    app.selectbox(key="activations_layer:squeezenet").set_value("conv1").run()
+    assert app.number_input(key="activation_channel:conv1:64").value == 5
+
+
 def test_an_address_is_followed_once(dashboard):
     """Another network's layer of the same name is not what the link meant."""
     app = dashboard("activations", network="squeezenet", layer="conv10")

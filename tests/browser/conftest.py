@@ -2,12 +2,6 @@
 
 import contextlib
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,13 +9,8 @@ import pytest
 from browser_driver import Visitor, settle
 from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
+from real_server import FLAGS, chromium_here, serving
 
-ROOT = Path(__file__).parents[2]
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-SECONDS_TO_START = 120
 VISITORS = pytest.StashKey[list[Visitor]]()
 
 
@@ -34,9 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of a browser: ``CHROMIUM``, or what the system has. Without one CI must not be green."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    """Path of a browser. Without one CI must not be green."""
+    found = chromium_here()
     if found is None:
         message = "no Chromium found: install it, or name its path in the variable CHROMIUM"
         if os.environ.get("CI"):
@@ -48,46 +36,6 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def browser_type_launch_args(chromium: str) -> dict:
     return {"executable_path": chromium, "args": list(FLAGS)}
-
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Run `streamlit run dashboard.py` on a free port, without any downloaded weights.
-
-    What it writes goes to the folder, temporary files to ``temporary`` in it.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard.py"]
-    options = [f"--server.port={port}", "--server.headless=true", "--server.address=127.0.0.1"]
-    temporary = folder / "temporary"
-    temporary.mkdir()
-    folders = {"KERAS_HOME": str(folder / "keras"), "TMPDIR": str(temporary)}
-    environment = os.environ | folders | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, folder / "server.log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
-            return
-        time.sleep(0.2)
-    pytest.fail(f"The server did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
 
 
 @pytest.fixture(scope="session")
