@@ -53,4 +53,4 @@ with links.noted():
     else:
         st.header(say("dashboard.look_inside"), anchor=False)
         st.info(say("dashboard.pick"), icon=":material/arrow_back:")
-language.spoken()
+    language.spoken()

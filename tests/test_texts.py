@@ -201,7 +201,7 @@ def not_shown(tree: ast.AST) -> set[ast.AST]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             targets = {target.id for target in node.targets if isinstance(target, ast.Name)}
-            found += [node.value] * bool(targets & {"_JS", "_CSS", "_HTML"})
+            found += [node.value] * any(name.endswith(("_JS", "_CSS", "_HTML")) for name in targets)
         elif isinstance(node, ast.Call):
             found += [one.value for one in node.keywords if one.arg in ("js", "css", "html")]
             if ast.unparse(node.func).startswith("logging.getLogger"):

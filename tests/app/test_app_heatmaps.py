@@ -465,7 +465,7 @@ def test_the_report_has_the_tests_once_they_are_made(dashboard, convnet, image, 
     assert f"{heatmap.score:.6g}" in plain()
     assert convnet.digest() in plain()
     view(app, "evidence")
-    wait(app, lambda _app: len(reports) == 2)
+    wait(app, lambda _app: len(reports) == 2, seconds=300)
     tested = list(reports.values())[1]()
     assert (
         vizlib.faithfulness.verdict(vizlib.faithfulness.deletion(convnet, image, heatmap)) in tested

@@ -187,6 +187,7 @@ def page_with_a_job():
 
     if st.session_state.pop("finished", False):
         jobs._running("none")
+    links.begin()
     with links.noted():
         links.follow("number", range(10))
         links.keep("number", st.number_input("Number", 0, 9, key="number"))
