@@ -125,7 +125,6 @@ def there_and_back(visitor: Visitor, ways: tuple[str, str]) -> Iterator[tuple[st
 #: Part of the pixels that another theme or language changes at least.
 LEAST = {"theme": 0.5, "language": 0.001}
 QUICK = {
-    ("en", "light"): [("heatmaps", "compare")],
     ("zh", "dark"): [("activations", "")],
 }
 EVERY = [
