@@ -95,7 +95,6 @@ def refuse_all(app: AppTest, names: Iterable[str], folder: Path) -> None:
         assert pictures(app) == before
 
 
-@pytest.mark.slow
 def test_hostile_models_in_one_session_and_an_honest_one_after_them(dashboard, untouched, tmp_path):
     app = dashboard("heatmaps")
     app.sidebar.selectbox(key="network").set_value("own").run()
@@ -257,7 +256,6 @@ def refuse_all_others(app: AppTest) -> None:
         assert pictures(app) == before, name
 
 
-@pytest.mark.slow
 def test_giant_photos_do_not_pile_up(dashboard):
     """Each is a file of some kilobytes, and 147 MB once it is unpacked."""
     app = dashboard()
