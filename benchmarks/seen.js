@@ -2,7 +2,7 @@
 (() => {
   const CONTROLS = {
     language: ".st-key-language input",
-    sample: ".st-key-sample input",
+    sample: ":is(.st-key-sample, [class*='st-key-sample-']) input",
     layer: "[class*='_layer-'] input",
     channel: "[class*='activation_channel-'] input",
     class: "[class*='st-key-class-'] input",
@@ -19,6 +19,8 @@
       ...(root?.querySelectorAll("img, canvas") ?? []),
     ]);
   };
+  const broken = () =>
+    pictures().filter((one) => one.src && one.complete && !one.naturalWidth).map(words);
   const words = (picture) => picture.alt || picture.ariaLabel || "";
   // A canvas is mixed of the pictures before it: the last one is the map.
   const source = (picture) => picture.src ?? picture.previousElementSibling?.src ?? "";
@@ -58,6 +60,7 @@
         .map(([name, value]) => `${name}: ${value}, not ${read(name)}`);
     return [
       ...(atRest() ? [] : ["rest"]),
+      ...broken().map((one) => `all of the picture of ${one}`),
       ...(heading() === wanted.heading ? [] : [`${wanted.heading}, not ${heading()}`]),
       ...differ(wanted.controls, control),
       ...differ(wanted.address, (name) => query.get(name)),

@@ -239,7 +239,11 @@ class Visitor:
         # By its words: the menu may scroll to what is chosen after it has opened.
         offered = [" ".join(text.split()) for text in await options.all_inner_texts()]
         text = self._rng.choice(offered)
-        await self._window.get_by_role("option", name=text, exact=True).click()
+        option = self._window.get_by_role("option", name=text, exact=True)
+        # A menu that is still being scrolled takes no click.
+        await option.hover()
+        await asyncio.sleep(0.3)
+        await option.click()
         self._know(name, text)
 
     async def _think(self) -> None:
@@ -378,8 +382,10 @@ class Visitor:
 
     def _listen(self, message: ConsoleMessage) -> None:
         # Streamlit looks for its server one level too deep first, and pictures of pages that were
-        # left at once may be gone before the browser has fetched them.
-        if message.type == "error" and "404" not in message.text:
+        # left at once may be gone before the browser has fetched them; those that stay are looked
+        # at in any case.
+        gone = ("404", "Image source error")
+        if message.type == "error" and not any(words in message.text for words in gone):
             self._complain(f"console: {message.text}")
 
     def _complain(self, what: str) -> None:

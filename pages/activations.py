@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, links, scripts, selection
+from pages.ui import computing, controls, links, picking, scripts, selection
 from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
@@ -80,7 +80,7 @@ def show_facts(maps: np.ndarray) -> None:
         st.caption(say("activations.signed"))
 
 
-def channel_key(layer: vizlib.LayerInfo) -> str:
+def channel_choice(layer: vizlib.LayerInfo) -> str:
     return f"activation_channel:{layer.name}:{layer.channels}"
 
 
@@ -92,19 +92,15 @@ def show_grid(
         *(chosen.network.key, chosen.photo.key, layer.name),
         *(look.by_strength, look.scaling, look.colormap, columns_for(layer.channels), maps),
     )
-    key = channel_key(layer)
+    key = picking.control(channel_choice(layer))
     links.follow("channel", range(layer.channels), key=key)
     picked = st.session_state.setdefault(key, int(computing.ranking(maps)[0]))
-
-    def pick(index: int) -> None:
-        st.session_state[key] = int(ranked[index])
-
     _height, width, channels = maps.shape
     pick_tile(
         tiles_of(maps, ranked, png),
         key="activations",
         selected=int(np.flatnonzero(ranked == picked)[0]),
-        on_pick=pick,
+        on_pick=lambda index: picking.pick(channel_choice(layer), int(ranked[index])),
         alt=say("activations.grid", channels=channels, layer=layer.name, photo=chosen.photo.title),
         max_width=max(900, columns_for(channels) * (width + 1)),
     )
@@ -198,7 +194,7 @@ def show_values(chosen: selection.Selection, layer: str, channel: int, values: n
 
 
 def choose_channel(layer: vizlib.LayerInfo) -> int:
-    key, last = channel_key(layer), layer.channels - 1
+    last = layer.channels - 1
     if last == 0:
         st.caption(say("activations.one_channel"))
         return 0
@@ -206,7 +202,7 @@ def choose_channel(layer: vizlib.LayerInfo) -> int:
         say("activations.channel"),
         0,
         last,
-        key=key,
+        key=picking.control(channel_choice(layer)),
         persist_state="session",
         width=200,
         help=say("activations.help_channel"),

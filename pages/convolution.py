@@ -4,7 +4,16 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, links, number_grids, scripts, selection, window_sizes
+from pages.ui import (
+    computing,
+    controls,
+    links,
+    number_grids,
+    picking,
+    scripts,
+    selection,
+    window_sizes,
+)
 from pages.ui.language import say
 from pages.ui.retelling import retold
 from pages.ui.sliding_window import slide
@@ -45,7 +54,7 @@ def choose_layer(convnet: vizlib.ConvNet) -> vizlib.LayerInfo | None:
 # Which number.
 
 
-def key_of(name: str, layer: vizlib.LayerInfo) -> str:
+def choice_of(name: str, layer: vizlib.LayerInfo) -> str:
     return f"convolution_{name}:{layer.name}:{layer.shape}"
 
 
@@ -76,7 +85,7 @@ def choose_number(
 ) -> int:
     if count == 1:
         return 0
-    key = key_of(name, layer)
+    key = picking.control(choice_of(name, layer))
     links.follow(name, range(count), key=key)
     st.session_state.setdefault(key, default)
     number = st.number_input(
@@ -102,8 +111,8 @@ def show_window(
     channel, row, column = place
 
     def pick(row: int, column: int) -> None:
-        st.session_state[key_of("row", layer)] = row
-        st.session_state[key_of("column", layer)] = column
+        picking.pick(choice_of("row", layer), row)
+        picking.pick(choice_of("column", layer), column)
 
     slide(
         panels(chosen, layer, work, (input_channel, channel)),

@@ -13,6 +13,7 @@ from pages.ui import (
     computing,
     controls,
     explanations,
+    links,
     look,
     networks,
     one_heatmap,
@@ -35,6 +36,7 @@ Option = TypeVar("Option", str, int)
 
 def show(question: Question) -> None:
     """Let the visitor choose what differs, and draw one map for each."""
+    links.follow("comparison", CHOICES, key="comparison")
     what = st.segmented_control(
         say("comparison.what"),
         list(CHOICES),
@@ -44,6 +46,7 @@ def show(question: Question) -> None:
         format_func=lambda name: say(f"comparison.choice.{name}"),
         persist_state="session",
     )
+    links.keep("comparison", what)
     panels = CHOICES[what](question)
     if not panels:
         return
@@ -115,12 +118,15 @@ def two_networks(question: Question) -> list[Panel]:
     if not names:
         st.info(say("comparison.no_other"), icon=":material/info:")
         return []
+    links.follow("other", names, key="other_network")
     name = st.selectbox(
         say("comparison.other_network"),
         names,
         format_func=networks.title,
         key="other_network",
+        persist_state="session",
     )
+    links.keep("other", name)
     other = replace(question.chosen, network=networks.named(name))
     index = same_class(question, other.convnet)
     if index is None:

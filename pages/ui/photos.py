@@ -11,7 +11,7 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 import vizlib
-from pages.ui import links
+from pages.ui import links, picking
 from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
@@ -80,20 +80,19 @@ def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def _sample() -> Photo:
     names = [path.stem for path in _sample_files()]
-    links.follow("sample", names)
-    name = st.selectbox(say("photos.sample_photo"), names, format_func=title, key="sample")
+    key = picking.control("sample")
+    links.follow("sample", names, key=key)
+    name = st.selectbox(
+        say("photos.sample_photo"), names, format_func=title, key=key, persist_state="session"
+    )
     links.keep("sample", name)
 
     titles = [title(name) for name in names]
-
-    def pick(index: int) -> None:
-        st.session_state["sample"] = names[index]
-
     pick_tile(
         Tiles(_mosaic(), _COLUMNS, _THUMBNAIL, _THUMBNAIL, gap=0, labels=titles),
         key="samples",
         selected=names.index(name),
-        on_pick=pick,
+        on_pick=lambda index: picking.pick("sample", names[index]),
         alt=say("photos.alt_samples", titles=say("photos.comma").join(titles)),
     )
     return samples()[name]()

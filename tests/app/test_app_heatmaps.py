@@ -139,6 +139,27 @@ def test_two_networks_are_asked_about_the_class_of_the_same_name(dashboard):
     assert len(ranges(app)) == 2
 
 
+def test_a_comparison_has_an_address(dashboard):
+    link = {"view": "compare", "comparison": "networks", "other": "mobilenet-bundled"}
+    app = dashboard("heatmaps", network="squeezenet", sample="parrot", **link)
+    assert app.selectbox(key="other_network").value == "mobilenet-bundled"
+    assert link.items() <= dict(app.query_params.items()).items()
+    app.selectbox(key="other_network").set_value("cats-vs-dogs").run()
+    assert app.query_params["other"] == "cats-vs-dogs"
+    app = differ(app, "classes")
+    assert app.query_params["comparison"] == "classes"
+    assert "other" not in app.query_params
+
+
+def test_a_network_is_not_compared_with_itself(dashboard):
+    link = {"view": "compare", "comparison": "networks", "other": "mobilenet-bundled"}
+    app = dashboard("heatmaps", network="squeezenet", sample="parrot", **link)
+    app.sidebar.selectbox(key="network").set_value("mobilenet-bundled").run()
+    assert app.selectbox(key="other_network").value != "mobilenet-bundled"
+    assert not app.exception
+    assert len(ranges(app)) == 2
+
+
 def test_nothing_chosen_shows_nothing(dashboard):
     app = view(dashboard("heatmaps"), "compare")
     app.multiselect(key="comparison:methods").set_value([]).run()

@@ -1,5 +1,6 @@
 """Back and forward in the browser: each choice is one step, and each step shows what it showed."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -164,5 +165,25 @@ def test_a_click_before_the_answer_to_another_has_come_undoes_nothing(come):
         "aria-label"
     )
     # Pictures of the run before are gone when the browser hears of them.
+    visitor.forgive("404")
+    visitor.forgive(".png")
+
+
+def test_what_was_picked_on_a_picture_is_not_taken_back_by_a_click_before_the_answer(come):
+    visitor = come("/activations?network=squeezenet&sample=parrot&layer=conv1&channel=5")
+    page, line = visitor.page, SlowLine(visitor)
+    line.hold()
+    visitor.click_tile("samples", 0, 0, 4, 3)
+    line.wait()
+    visitor.click_tile("activations", 2, 0, 16, 4)
+    line.wait()
+    page.get_by_role("link", name="Network", exact=True).click()
+    line.let_go()
+    page.wait_for_url("**/?*sample=cat-and-dog*")
+    settle(page)
+    assert visitor.chosen("Sample photo") == "Cat and dog"
+    channel = visitor.go("Activations").number("Channel").input_value()
+    assert channel == re.search(r"channel=(\d+)", page.url).group(1) != "5"
+    assert visitor.mosaic("activations").get_attribute("aria-label").endswith("Cat and dog")
     visitor.forgive("404")
     visitor.forgive(".png")
