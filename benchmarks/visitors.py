@@ -122,7 +122,7 @@ def main() -> int:
             crowd, weighings = asyncio.run(visit(server, wanted))
         log = (Path(folder) / "server.log").read_text("utf-8", "replace")
     if "Traceback" in log:
-        crowd.complaints.append(log[log.index("Traceback") :][:2000])
+        crowd.complaints.append(log[log.index("Traceback") :][:20000])
         print(crowd.complaints[-1])
     return 0 if report(crowd, weighings) else 1
 

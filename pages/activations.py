@@ -13,6 +13,7 @@ from pages.ui.tiles import Tiles, pick_tile
 
 FEWEST_COLUMNS = 16
 BINS = 40
+MOSAIC_KEY = "activations_mosaic"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ def channel_choice(layer: vizlib.LayerInfo) -> str:
     return f"activation_channel:{layer.name}:{layer.channels}"
 
 
+def channel_key(layer: vizlib.LayerInfo) -> str:
+    return picking.key(channel_choice(layer), MOSAIC_KEY, range(layer.channels))
+
+
 def show_grid(
     chosen: selection.Selection, layer: vizlib.LayerInfo, maps: np.ndarray, look: Look
 ) -> None:
@@ -92,15 +97,16 @@ def show_grid(
         *(chosen.network.key, chosen.photo.key, layer.name),
         *(look.by_strength, look.scaling, look.colormap, columns_for(layer.channels), maps),
     )
-    key = picking.control(channel_choice(layer))
+    key = channel_key(layer)
     links.follow("channel", range(layer.channels), key=key)
     picked = st.session_state.setdefault(key, int(computing.ranking(maps)[0]))
     _height, width, channels = maps.shape
     pick_tile(
         tiles_of(maps, ranked, png),
-        key="activations",
-        selected=int(np.flatnonzero(ranked == picked)[0]),
-        on_pick=lambda index: picking.pick(channel_choice(layer), int(ranked[index])),
+        key=MOSAIC_KEY,
+        choice=channel_choice(layer),
+        values=ranked.tolist(),
+        selected=picked,
         alt=say("activations.grid", channels=channels, layer=layer.name, photo=chosen.photo.title),
         max_width=max(900, columns_for(channels) * (width + 1)),
     )
@@ -202,7 +208,7 @@ def choose_channel(layer: vizlib.LayerInfo) -> int:
         say("activations.channel"),
         0,
         last,
-        key=picking.control(channel_choice(layer)),
+        key=channel_key(layer),
         persist_state="session",
         width=200,
         help=say("activations.help_channel"),

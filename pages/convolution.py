@@ -21,6 +21,7 @@ from pages.ui.window_panels import before, colours, panels
 from pages.ui.wording import as_written
 
 IN_FULL, MOST_IN_FULL = 3, 16
+WINDOW_KEY = "convolution_sliding"
 Place = tuple[int, int, int]
 #: Activations that need all channels of a place.
 OVER_CHANNELS = {"softmax", "log_softmax", "sparsemax"}
@@ -61,15 +62,17 @@ def choice_of(name: str, layer: vizlib.LayerInfo) -> str:
 def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pooling) -> Place:
     height, width, channels = work.outputs.shape
     with st.container(horizontal=True):
-        channel = choose_number(
-            *("channel", channels, layer, most_selective(work.outputs)),
-            say("convolution.help_channel"),
-        )
+        key, default = choice_of("channel", layer), most_selective(work.outputs)
+        channel = choose_number("channel", channels, key, default, say("convolution.help_channel"))
         values = work.outputs[..., channel]
         highest = np.unravel_index(values.argmax(), values.shape)
         where = say("convolution.help_place")
-        row = choose_number("row", height, layer, int(highest[0]), where)
-        column = choose_number("column", width, layer, int(highest[1]), where)
+        pick = picking.latest(choice_of("place", layer), WINDOW_KEY, range(height * width))
+        row, column = divmod(pick.value or 0, width)
+        row_key = picking.key_since(choice_of("row", layer), pick, row)
+        column_key = picking.key_since(choice_of("column", layer), pick, column)
+        row = choose_number("row", height, row_key, int(highest[0]), where)
+        column = choose_number("column", width, column_key, int(highest[1]), where)
     return channel, row, column
 
 
@@ -80,12 +83,9 @@ def most_selective(maps: np.ndarray) -> int:
     return int((maps.std(axis=(0, 1)) / (mean + 1e-3 * np.abs(maps).max() + 1e-30)).argmax())
 
 
-def choose_number(
-    name: str, count: int, layer: vizlib.LayerInfo, default: int, explanation: str
-) -> int:
+def choose_number(name: str, count: int, key: str, default: int, explanation: str) -> int:
     if count == 1:
         return 0
-    key = picking.control(choice_of(name, layer))
     links.follow(name, range(count), key=key)
     st.session_state.setdefault(key, default)
     number = st.number_input(
@@ -110,16 +110,12 @@ def show_window(
 ) -> None:
     channel, row, column = place
 
-    def pick(row: int, column: int) -> None:
-        picking.pick(choice_of("row", layer), row)
-        picking.pick(choice_of("column", layer), column)
-
     slide(
         panels(chosen, layer, work, (input_channel, channel)),
         work.outputs[..., channel],
-        key="convolution",
+        key=WINDOW_KEY,
+        choice=choice_of("place", layer),
         place=(row, column),
-        on_pick=pick,
     )
     st.caption(say("convolution.window_explained"))
 

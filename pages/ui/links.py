@@ -69,11 +69,11 @@ def begin() -> None:
 
 
 def _controls() -> dict[str, str | float]:
-    """Where all controls stand that are chosen from, turned, pressed or filled in."""
+    """Where all controls stand that are chosen from, turned, pressed, filled in or picked on."""
     return {
-        key: value
+        key: str(value.picked) if hasattr(value, "picked") else value
         for key, value in st.session_state.items()
-        if isinstance(value, str | int | float)
+        if isinstance(value, str | int | float) or hasattr(value, "picked")
     }
 
 

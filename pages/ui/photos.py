@@ -19,6 +19,7 @@ _SAMPLES = Path(__file__).parents[2] / "sample_images"
 _THUMBNAIL, _COLUMNS = 96, 4
 _KINDS = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
 _LONGEST_SIDE_SHOWN = 960
+_MOSAIC_KEY = "samples_mosaic"
 SAMPLES, UPLOAD, CAMERA = "samples", "upload", "camera"
 
 
@@ -80,7 +81,7 @@ def _decoded(digest: str, _content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def _sample() -> Photo:
     names = [path.stem for path in _sample_files()]
-    key = picking.control("sample")
+    key = picking.key("sample", _MOSAIC_KEY, names)
     links.follow("sample", names, key=key)
     name = st.selectbox(
         say("photos.sample_photo"), names, format_func=title, key=key, persist_state="session"
@@ -90,9 +91,10 @@ def _sample() -> Photo:
     titles = [title(name) for name in names]
     pick_tile(
         Tiles(_mosaic(), _COLUMNS, _THUMBNAIL, _THUMBNAIL, gap=0, labels=titles),
-        key="samples",
-        selected=names.index(name),
-        on_pick=lambda index: picking.pick("sample", names[index]),
+        key=_MOSAIC_KEY,
+        choice="sample",
+        values=names,
+        selected=name,
         alt=say("photos.alt_samples", titles=say("photos.comma").join(titles)),
     )
     return samples()[name]()

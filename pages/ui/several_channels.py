@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, jobs, scripts, selection
+from pages.ui import computing, controls, jobs, picking, scripts, selection
 from pages.ui.computing import Order
 from pages.ui.language import say
 from pages.ui.making import Making
@@ -19,7 +19,7 @@ WAYS = ("first", "range", "list", "random", "strongest")
 # Chinese keyboards have marks of their own.
 BETWEEN = re.compile(r"[,;，；、]")
 PART = re.compile(r"(\d{1,6})\s*(?:[-–—－]\s*(\d{1,6}))?")
-SLOT = "filters"
+SLOT, MOSAIC_KEY = "filters", "patterns_mosaic"
 MAX_MEGAPIXELS = 16
 
 
@@ -167,10 +167,11 @@ def show_patterns(
     tell_silent(patterns)
     laid_out, columns, gap = lay_out(patterns)
     grid = computing.pattern_grid(order, columns, gap, pictures_of(laid_out))
-    key = f"pattern:{order}"
+    choice = f"pattern:{order}"
+    key = picking.key(choice, MOSAIC_KEY, laid_out.channels)
     channel = st.session_state.get(key)
     channel = channel if channel in laid_out.channels else laid_out.channels[0]
-    show_grid(laid_out, channel, key, tiles_of(laid_out, columns, gap, grid))
+    show_grid(laid_out, channel, choice, tiles_of(laid_out, columns, gap, grid))
     name = controls.file_stem(chosen.convnet.name, order.layer, order.recipe, f"seed{order.seed}")
     with st.container(horizontal=True):
         controls.download_png(grid, name, key="patterns_png")
@@ -189,16 +190,14 @@ def tell_silent(patterns: vizlib.FilterPatterns) -> None:
             st.markdown("\n".join(f"- {retold(sentence)}" for sentence in silent))
 
 
-def show_grid(patterns: vizlib.FilterPatterns, channel: int, key: str, tiles: Tiles) -> None:
-    def pick(index: int) -> None:
-        st.session_state[key] = patterns.channels[index]
-
+def show_grid(patterns: vizlib.FilterPatterns, channel: int, choice: str, tiles: Tiles) -> None:
     channels = ", ".join(map(str, patterns.channels))
     pick_tile(
         tiles,
-        key="patterns",
-        selected=patterns.channels.index(channel),
-        on_pick=pick,
+        key=MOSAIC_KEY,
+        choice=choice,
+        values=patterns.channels,
+        selected=channel,
         alt=say("several_channels.grid", channels=channels, layer=patterns.layer),
         max_width=tiles.columns * max(160, tiles.width),
     )

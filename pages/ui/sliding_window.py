@@ -1,13 +1,14 @@
 """Pictures side by side in which one window slides: over what a layer takes and what it gives."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
 from pages.ui.language import say
+from pages.ui.picking import listen
 
 _CSS = """
 .root { container-type: inline-size; }
@@ -48,7 +49,7 @@ figcaption {
 """
 
 _JS = """
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement, setStateValue }) {
   const before = parentElement.querySelector(".root");
   const focused = before?.contains(before.getRootNode().activeElement) ?? false;
   const made = (kind, name, parent) => {
@@ -132,7 +133,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (r < 0 || c < 0 || r >= data.rows || c >= data.columns) return;
     [row, column] = [r, c];
     slide(r, c);
-    setTriggerValue("picked", r * data.columns + c);
+    setStateValue("picked", [data.choice, r * data.columns + c, Date.now()]);
   };
   const under = (event) => {
     const box = output.image.getBoundingClientRect();
@@ -206,10 +207,10 @@ def slide(
     values: np.ndarray,
     *,
     key: str,
+    choice: str,
     place: tuple[int, int],
-    on_pick: Callable[[int, int], None],
 ) -> None:
-    """Show panels, the last of which is the output; call ``on_pick(row, column)`` for a new place.
+    """Show panels, the last of which is the output; `picking` tells which place is picked.
 
     The windows in all of them follow the mouse, and the arrow keys move the one that is picked.
 
@@ -219,20 +220,22 @@ def slide(
     values : float array ``(rows, columns)``
         Of the output.
     key : str
+        Of the component.
+    choice : str
+        What is chosen: ``row * columns + column``.
     place : (row, column)
-        That is picked.
-    on_pick : callable
+        That is marked.
     """
-    state_key = f"{key}_sliding"
     rows, columns = values.shape
     told = values.size <= _MOST_VALUES
     _sliding(
-        key=state_key,
+        key=key,
         data={
             "panels": [panel.data for panel in panels],
             "values": [f"{value:.4g}" for value in values.ravel()] if told else [],
             "rows": rows,
             "columns": columns,
+            "choice": choice,
             "place": list(place),
             # The browser puts the numbers in.
             "said": {
@@ -240,5 +243,5 @@ def slide(
                 for name in ("moves", "place", "value")
             },
         },
-        on_picked_change=lambda: on_pick(*divmod(int(st.session_state[state_key].picked), columns)),
+        on_picked_change=listen,
     )

@@ -1,12 +1,25 @@
 """A mosaic of tiles in which each can be picked with the mouse or the arrow keys."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from pages.ui.language import say
+from pages.ui.picking import listen
+
+_HTML = """
+<div class="root">
+  <div class="mosaic" tabindex="0" role="application">
+    <img>
+    <div class="clip"><div class="lines"></div></div>
+    <div class="mark picked"></div>
+    <div class="mark hovered"></div>
+  </div>
+  <div class="label" aria-live="polite"></div>
+</div>
+"""
 
 _CSS = """
 .mosaic { position: relative; outline-offset: 2px; cursor: pointer; line-height: 0; }
@@ -29,37 +42,20 @@ _CSS = """
 """
 
 _JS = """
-export default function ({ data, parentElement, setTriggerValue }) {
-  const before = parentElement.querySelector(".root");
-  const focused = before?.contains(before.getRootNode().activeElement) ?? false;
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".root");
+  const [mosaic, label] = root.children;
+  const [image, clip, picked, hovered] = mosaic.children;
+  const lines = clip.firstElementChild;
   const rows = Math.ceil(data.count / data.columns);
-  const root = document.createElement("div");
-  root.className = "root";
-  const mosaic = document.createElement("div");
-  mosaic.className = "mosaic";
-  mosaic.tabIndex = 0;
-  mosaic.setAttribute("role", "application");
   mosaic.setAttribute("aria-roledescription", data.role);
   mosaic.setAttribute("aria-label", data.alt);
   mosaic.style.setProperty("--rendering", data.smooth ? "auto" : "pixelated");
-  const image = document.createElement("img");
-  image.src = "data:image/png;base64," + data.png;
-  image.alt = data.alt;
-  const picked = document.createElement("div");
-  picked.className = "mark picked";
-  const hovered = document.createElement("div");
-  hovered.className = "mark hovered";
-  const label = document.createElement("div");
-  label.className = "label";
-  label.setAttribute("aria-live", "polite");
-  const lines = document.createElement("div");
-  lines.className = "lines";
   lines.style.backgroundSize = `calc(100% / ${data.columns}) calc(100% / ${rows})`;
-  const clip = document.createElement("div");
-  clip.className = "clip";
-  clip.append(lines);
-  mosaic.append(image, clip, picked, hovered);
-  root.append(mosaic, label);
+  // What is there already is left alone: a click may be under way.
+  const source = "data:image/png;base64," + data.png;
+  if (image.src !== source) image.src = source;
+  image.alt = data.alt;
 
   // Tiles stand this far apart, in pixels of the picture; lines run through the middle of gaps.
   const across = data.width + data.gap;
@@ -92,7 +88,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     current = index;
     place(picked, index);
     say(index);
-    setTriggerValue("picked", index);
+    setStateValue("picked", [data.choice, data.values[index], Date.now()]);
   };
   const under = (event) => {
     const box = image.getBoundingClientRect();
@@ -117,12 +113,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   place(picked, current);
   place(hovered, -1);
   say(current);
-  before ? before.replaceWith(root) : parentElement.append(root);
-  if (focused) mosaic.focus({ preventScroll: true });
 }
 """
 
-_mosaic = st.components.v2.component("vizlib_mosaic", css=_CSS, js=_JS)
+_mosaic = st.components.v2.component("vizlib_mosaic", html=_HTML, css=_CSS, js=_JS)
 
 
 @dataclass(frozen=True)
@@ -141,28 +135,32 @@ def pick_tile(
     tiles: Tiles,
     *,
     key: str,
-    selected: int | None,
-    on_pick: Callable[[int], None],
+    choice: str,
+    values: Sequence[str | int],
+    selected: str | int,
     alt: str,
     max_width: int = 1400,
 ) -> None:
-    """Show a mosaic; call ``on_pick(index)`` before the next run when a tile is picked.
+    """Show a mosaic; `picking` tells which tile is picked.
 
     Parameters
     ----------
     tiles : Tiles
     key : str
-    selected : int or None
-        The tile that is marked.
-    on_pick : callable
+        Of the component.
+    choice : str
+        What is chosen.
+    values : sequence
+        What each tile stands for.
+    selected : str or int
+        The value whose tile is marked.
     alt : str
         What the picture shows, for those who do not see it.
     max_width : int
         CSS pixels; the mosaic is never wider than its column.
     """
-    state_key = f"{key}_mosaic"
     _mosaic(
-        key=state_key,
+        key=key,
         data={
             "png": base64.b64encode(tiles.png).decode(),
             "columns": tiles.columns,
@@ -171,12 +169,14 @@ def pick_tile(
             "gap": tiles.gap,
             "count": len(tiles.labels),
             "labels": list(tiles.labels),
-            "selected": -1 if selected is None else selected,
+            "choice": choice,
+            "values": list(values),
+            "selected": list(values).index(selected),
             "smooth": tiles.width > 32,
             "alt": alt,
             "hint": say("tiles.hint"),
             "role": say("tiles.role"),
             "max_width": max_width,
         },
-        on_picked_change=lambda: on_pick(int(st.session_state[state_key].picked)),
+        on_picked_change=listen,
     )

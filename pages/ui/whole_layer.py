@@ -5,14 +5,14 @@ from dataclasses import replace
 import streamlit as st
 
 import vizlib
-from pages.ui import controls, jobs, scripts, selection
+from pages.ui import controls, jobs, picking, scripts, selection
 from pages.ui.computing import atlas_of
 from pages.ui.language import say
 from pages.ui.making import Making
 from pages.ui.retelling import retold
 from pages.ui.tiles import Tiles, pick_tile
 
-SLOT = "atlas"
+SLOT, MOSAIC_KEY = "atlas", "atlas_mosaic"
 TILE = 96  # pixels of a thumbnail
 #: A channel, why its picture shows nothing, and what its objective has reached.
 Found = tuple[int, str | None, float]
@@ -53,18 +53,15 @@ def sheet(chosen: selection.Selection, atlas: vizlib.FilterAtlas) -> None:
     if not channels:
         return
     tiles = labelled(*thumbnails((str(atlas.folder), channels), atlas))
-    key = f"atlas_channel:{atlas.folder}"
-    picked = st.session_state.get(key)
-    picked = picked if picked in channels else channels[0]
-
-    def pick(index: int) -> None:
-        st.session_state[key] = channels[index]
-
+    choice = f"atlas_channel:{atlas.folder}"
+    pick = picking.latest(choice, MOSAIC_KEY, channels)
+    picked = pick.value if pick.times else channels[0]
     pick_tile(
         tiles,
-        key="atlas",
-        selected=channels.index(picked),
-        on_pick=pick,
+        key=MOSAIC_KEY,
+        choice=choice,
+        values=channels,
+        selected=picked,
         alt=say("whole_layer.grid", count=len(channels), layer=atlas.layer),
         max_width=max(900, tiles.columns * 48),
     )
