@@ -45,11 +45,12 @@ figure img { width: 100%; border-radius: 4px; }
 figcaption { color: #555; font-size: 0.9rem; }
 table { border-collapse: collapse; }
 td, th { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; text-align: left; }
-td:first-child { color: #555; } td { overflow-wrap: anywhere; }
+td:first-child { color: #555; } td:last-child { overflow-wrap: anywhere; }
+:is(td, th):not(:last-child) { white-space: nowrap; }
 .title, .axis, .legend { margin: 0; }
 .title { font-weight: bold; }
 .axis { color: #555; font-size: 0.85rem; }
-.axis.share { text-align: right; }
+.axis.share { margin-bottom: 0.3rem; text-align: right; }
 .legend { display: flex; flex-wrap: wrap; gap: 0 1.5rem; padding: 0.2rem 0; list-style: none; }
 .legend span { display: inline-block; width: 2.2rem; margin-right: 0.5rem; vertical-align: middle; }
 """
@@ -67,11 +68,11 @@ class Language(NamedTuple):
     Attributes
     ----------
     code : str
-        As browsers know it, such as ``"zh"``: they choose fonts and voices by it.
+        As browsers know it, such as ``"zh"``: they choose letters and voices by it.
     tell : callable
-        ``tell(text)`` gives a word, a phrase or sentences of this library in the language. It is
-        asked for all but code, numbers and names of classes, layers, networks and methods, which
-        it may meet inside a sentence.
+        ``tell(text)`` gives in this language what the library says in English: a word, a phrase
+        or sentences. It is asked for everything but code, numbers, and names of classes, layers,
+        networks and methods where they stand alone.
     """
 
     code: str = "en"
@@ -175,8 +176,8 @@ def heatmap_report(
         f"<h1>{escape(title)}</h1>",
         *[f"<p><strong>{escape(text)}</strong></p>" for text in warnings],
         *_pictures(image, heatmap, label, tell),
-        *_boxed(image, heatmap, threshold, box, tell),
         *[_tested(test, tell) for test in tests],
+        *_boxed(image, heatmap, threshold, box, tell),
         _measured(measures, tell),
         _heading(tell("How it was made")),
         _table(heatmap_manifest(convnet, image, heatmap), tell),
