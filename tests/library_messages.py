@@ -231,6 +231,16 @@ def sentences() -> Iterator[tuple[str, str]]:
                     yield _module(place), text
 
 
+def told() -> Iterator[tuple[str, str]]:
+    """Module, and a text, be it one word, that is told there in the language of the reader."""
+    for node, place in _nodes():
+        tells = isinstance(node, ast.Call) and _is(node.func, "tell")
+        # What another function says is found there.
+        if tells and not isinstance(node.args[0], ast.Call):
+            for text in variants(node.args[0], place) or ():
+                yield _module(place), text
+
+
 def _parts(node: ast.AST) -> list[ast.AST]:
     """What is no text by itself: documentation, and pieces of a longer one."""
     if isinstance(node, ast.Expr):

@@ -36,7 +36,7 @@ PUBLIC = {
     *("confinement_layers", "faithfulness", "objectives", "Objective"),
     *("FILTER_RECIPES", "HEATMAP_METHODS", "LAYER_METHODS", "PIXEL_METHODS", "PREPROCESSINGS"),
     *("ZOO", "heatmap_manifest", "heatmap_report", "Contributions", "channel_contributions"),
-    *("ConvNet", "FilterPatterns", "Heatmap", "LayerInfo", "Prediction"),
+    *("ConvNet", "FilterPatterns", "Heatmap", "Language", "LayerInfo", "Prediction"),
     *("InvalidArgumentError", "ModelLoadError", "UnknownLayerError", "UnreadableImageError"),
     *("UnsafeModelError", "UnsupportedModelError", "VizlibError", "WeightsUnavailableError"),
     *("activations", "available_convnets", "channel_strength", "dead_channels"),

@@ -71,7 +71,7 @@ from vizlib.patches import LayerPeaks, Patch, layer_peaks, peak_patches, top_pat
 from vizlib.perturbations import ablation_cam, occlusion, rise, score_cam
 from vizlib.preprocessing import PREPROCESSINGS
 from vizlib.receptive_field import ReceptiveField, receptive_field
-from vizlib.reports import heatmap_manifest, heatmap_report
+from vizlib.reports import Language, heatmap_manifest, heatmap_report
 from vizlib.sliding import Window
 from vizlib.version import VERSION
 from vizlib.zoo import ZOO, available_convnets, load_convnet
@@ -95,6 +95,7 @@ __all__ = [
     "GraphLayout",
     "Heatmap",
     "InvalidArgumentError",
+    "Language",
     "LayerGraph",
     "LayerInfo",
     "LayerNode",

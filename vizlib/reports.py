@@ -7,10 +7,10 @@ import hashlib
 import inspect
 import io
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,6 +33,8 @@ from vizlib.version import VERSION
 
 _LONGEST_SIDE = 960
 _GIVEN = (255, 160, 0)
+#: Colour of each curve and how it is drawn, as matplotlib and CSS both call it.
+_LINES = (("#0b7a75", "solid"), ("#767676", "dashed"), ("#b86a10", "dotted"))
 _LIBRARIES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "pillow")
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
@@ -43,8 +45,41 @@ figure img { width: 100%; border-radius: 4px; }
 figcaption { color: #555; font-size: 0.9rem; }
 table { border-collapse: collapse; }
 td, th { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; text-align: left; }
-td:first-child { color: #555; } td { overflow-wrap: anywhere; }
+td:first-child { color: #555; } td:last-child { overflow-wrap: anywhere; }
+:is(td, th):not(:last-child) { white-space: nowrap; }
+.title, .axis, .legend { margin: 0; }
+.title { font-weight: bold; }
+.axis { color: #555; font-size: 0.85rem; }
+.axis.share { margin-bottom: 0.3rem; text-align: right; }
+.legend { display: flex; flex-wrap: wrap; gap: 0 1.5rem; padding: 0.2rem 0; list-style: none; }
+.legend span { display: inline-block; width: 2.2rem; margin-right: 0.5rem; vertical-align: middle; }
 """
+
+Tell = Callable[[str], str]
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+class Language(NamedTuple):
+    """What a report is written in.
+
+    Attributes
+    ----------
+    code : str
+        As browsers know it, such as ``"zh"``: they choose letters and voices by it.
+    tell : callable
+        ``tell(text)`` gives in this language what the library says in English: a word, a phrase
+        or sentences. It is asked for everything but code, numbers, and names of classes, layers,
+        networks and methods where they stand alone.
+    """
+
+    code: str = "en"
+    tell: Tell = _as_it_is
+
+
+ENGLISH = Language()
 
 
 def heatmap_manifest(convnet: ConvNet, image: np.ndarray, heatmap: Heatmap) -> dict[str, Any]:
@@ -102,6 +137,7 @@ def heatmap_report(
     threshold: float | None = None,
     box: Sequence[int] | None = None,
     script: str | None = None,
+    language: Language = ENGLISH,
 ) -> str:
     """Write a heatmap, what speaks for it and how it was made as one page of HTML.
 
@@ -120,6 +156,8 @@ def heatmap_report(
         Where the thing is, in pixels of the photo: tells whether the heatmap points at it.
     script : str, optional
         Python that makes the heatmap again.
+    language : Language
+        English by default.
 
     Returns
     -------
@@ -132,81 +170,117 @@ def heatmap_report(
         If the threshold or the box is out of range.
     """
     label = convnet.label(heatmap.class_index)
-    title = f"{heatmap.method}: {label}"
+    title, tell = f"{heatmap.method}: {label}", language.tell
+    warnings = [tell(text) for text in (heatmap.diagnosis, heatmap.caveat) if text]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        *[f"<p><strong>{escape(s)}</strong></p>" for s in (heatmap.diagnosis, heatmap.caveat) if s],
-        *_pictures(image, heatmap, label),
-        *_boxed(image, heatmap, threshold, box),
-        *[_tested(test) for test in tests],
-        _measured(measures),
-        "<h2>How it was made</h2>",
-        _table(heatmap_manifest(convnet, image, heatmap)),
-        f"<h2>As Python</h2><pre>{escape(script)}</pre>" if script else "",
+        *[f"<p><strong>{escape(text)}</strong></p>" for text in warnings],
+        *_pictures(image, heatmap, label, tell),
+        *[_tested(test, tell) for test in tests],
+        *_boxed(image, heatmap, threshold, box, tell),
+        _measured(measures, tell),
+        _heading(tell("How it was made")),
+        _table(heatmap_manifest(convnet, image, heatmap), tell),
+        f"{_heading(tell('As Python'))}<pre>{escape(script)}</pre>" if script else "",
     ]
     head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{_STYLE}</style>"
     body = "\n".join(parts)
-    return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}\n</body></html>\n"
+    opening = f"<!doctype html>\n<html lang='{escape(language.code)}'>"
+    return f"{opening}<head>{head}</head>\n<body>\n{body}\n</body></html>\n"
 
 
-def _pictures(image: np.ndarray, heatmap: Heatmap, label: str) -> list[str]:
+def _heading(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
+
+
+def _pictures(image: np.ndarray, heatmap: Heatmap, label: str, tell: Tell) -> list[str]:
     photo, values = render.thumbnail(image, _LONGEST_SIDE), heatmap.values
     limit = float(np.abs(values).max()) or None
     signed = render.colorize(
         values, colormap=render.DIVERGING[0], size=photo.shape[:2], limit=limit
     )
     return [
-        _figure(render.to_png(photo), "The photo"),
+        _figure(render.to_png(photo), tell("The photo")),
         _figure(
             render.to_png(render.overlay(photo, heatmap.positive)),
-            f"What speaks for {label}, laid over the photo",
+            tell(f"What speaks for {label}, laid over the photo"),
         ),
         _figure(
             render.to_png(signed),
-            f"For and against {label}: the last colours stand for {-(limit or 0):.3g} and "
-            f"{limit or 0:.3g}",
+            tell(
+                f"For and against {label}: the last colours stand for {-(limit or 0):.3g} and "
+                f"{limit or 0:.3g}"
+            ),
         ),
     ]
 
 
-def _tested(test: PixelTest) -> str:
-    curves = {
-        "this map": test.heatmap.scores,
-        "random maps": np.mean([curve.scores for curve in test.random], axis=0),
-        "blob in the middle": test.centre.scores,
-    }
+def _maps(tell: Tell) -> list[str]:
+    """What stands beside one another in charts and tables."""
+    return [tell("this map"), tell("random maps"), tell("blob in the middle")]
+
+
+def _tested(test: PixelTest, tell: Tell) -> str:
+    """The chart of a test. Its words stand around it: the reader has the fonts for them."""
+    alt = tell(
+        f"Chart of the {test.kind} test: the score of the class for this map, random maps and a "
+        "blob in the middle"
+    )
+    names = zip(_LINES, _maps(tell), strict=True)
+    keys = [f"<li>{_swatch(*line)}{escape(name)}</li>" for line, name in names]
+    parts = (
+        f"<p class='title'>{escape(tell(test.kind))}</p>",
+        f"<ul class='legend'>{''.join(keys)}</ul>",
+        f"<p class='axis'>{escape(tell('score of the class (logits)'))}</p>",
+        _picture(_chart(test), alt),
+        f"<p class='axis share'>{escape(tell('share of the photo'))}</p>",
+        f"<figcaption>{escape(tell(verdict(test)))}</figcaption>",
+    )
+    return f"<figure class='wide'>{''.join(parts)}</figure>"
+
+
+def _swatch(color: str, style: str) -> str:
+    return f"<span style='border-top: 3px {style} {color}'></span>"
+
+
+def _chart(test: PixelTest) -> bytes:
+    random = np.mean([curve.scores for curve in test.random], axis=0)
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
-    for name, scores in curves.items():
-        axes.plot(test.heatmap.fractions, scores, label=name)
-    axes.set(xlabel="share of the photo", ylabel="score of the class (logits)", title=test.kind)
-    axes.legend()
+    curves = (test.heatmap.scores, random, test.centre.scores)
+    for (color, style), scores in zip(_LINES, curves, strict=True):
+        axes.plot(test.heatmap.fractions, scores, color=color, linestyle=style, linewidth=2)
+    axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    return _figure(buffer.getvalue(), verdict(test), wide=True)
+    return buffer.getvalue()
 
 
-def _measured(measures: Sequence[Measure]) -> str:
+def _measured(measures: Sequence[Measure], tell: Tell) -> str:
     if not measures:
         return ""
-    head = ("", "this map", "random maps", "blob in the middle", "better", "what it says")
+    head = ("", *_maps(tell), tell("better"), tell("what it says"))
     rows = [
         (
-            measure.name,
+            tell(measure.name),
             *(f"{value:.2f}" for value in (measure.heatmap, measure.random, measure.centre)),
-            "higher" if measure.higher_is_better else "lower",
-            measure.meaning,
+            tell("higher" if measure.higher_is_better else "lower"),
+            tell(measure.meaning),
         )
         for measure in measures
     ]
-    first = "".join(f"<th>{title}</th>" for title in head)
+    first = "".join(f"<th>{escape(title)}</th>" for title in head)
     others = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     body = "".join(f"<tr>{cells}</tr>" for cells in (first, *others))
-    return f"<h2>Other tests</h2><table>{body}</table>"
+    return f"{_heading(tell('Other tests'))}<table>{body}</table>"
 
 
 def _boxed(
-    image: np.ndarray, heatmap: Heatmap, threshold: float | None, given: Sequence[int] | None
+    image: np.ndarray,
+    heatmap: Heatmap,
+    threshold: float | None,
+    given: Sequence[int] | None,
+    tell: Tell,
 ) -> list[str]:
     """The photo with the heatmap's box, the one that a person drew, and the brightest places."""
     if threshold is None and given is None:
@@ -225,7 +299,7 @@ def _boxed(
         *([] if threshold is None else [_found_box(found, threshold)]),
         *([] if given is None else [_given_box(given, found, pointing)]),
     ]
-    return [_figure(render.to_png(picture), " ".join(words), wide=True)]
+    return [_figure(render.to_png(picture), tell(" ".join(words)), wide=True)]
 
 
 def _found_box(found: Box | None, threshold: float) -> str:
@@ -246,23 +320,28 @@ def _given_box(given: Sequence[int], found: Box | None, pointing: Pointing) -> s
 
 
 def _figure(png: bytes, caption: str, *, wide: bool = False) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    text = escape(caption)
     kind = " class='wide'" if wide else ""
-    picture = f"<img src='{source}' alt='{text}'>"
-    return f"<figure{kind}>{picture}<figcaption>{text}</figcaption></figure>"
+    words = f"<figcaption>{escape(caption)}</figcaption>"
+    return f"<figure{kind}>{_picture(png, caption)}{words}</figure>"
 
 
-def _table(facts: Mapping[str, Any]) -> str:
+def _picture(png: bytes, alt: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f"<img src='{source}' alt='{escape(alt)}'>"
+
+
+def _table(facts: Mapping[str, Any], tell: Tell) -> str:
     rows = [
-        f"<tr><td>{escape(key)}</td><td>{_cell(value)}</td></tr>" for key, value in facts.items()
+        f"<tr><td>{escape(tell(key))}</td><td>{_cell(value, tell)}</td></tr>"
+        for key, value in facts.items()
     ]
     return f"<table>{''.join(rows)}</table>"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, tell: Tell) -> str:
     if isinstance(value, Mapping):
-        return "<br>".join(escape(f"{key} {one}") for key, one in value.items()) or "none"
+        lines = [escape(f"{key} {one}") for key, one in value.items()]
+        return "<br>".join(lines) or escape(tell("none"))
     if isinstance(value, list):
         return escape(" x ".join(map(str, value)))
     return escape(f"{value:.6g}" if isinstance(value, float) else str(value))

@@ -19,7 +19,7 @@ from pages.ui import (
 )
 from pages.ui.explanations import Question
 from pages.ui.language import say
-from pages.ui.retelling import retold
+from pages.ui.retelling import retold, visitors
 from pages.ui.wording import as_written
 from vizlib import faithfulness
 
@@ -122,7 +122,7 @@ def areas(test: faithfulness.PixelTest) -> dict[str, object]:
 
 def offer_report(question: Question, found: vizlib.Heatmap, tested: Tested, script: str) -> None:
     """Offer the map and its tests as a file."""
-    convnet, image = question.chosen.convnet, question.chosen.image
+    convnet, image, language = question.chosen.convnet, question.chosen.image, visitors()
 
     def report() -> str:
         return vizlib.heatmap_report(
@@ -134,6 +134,7 @@ def offer_report(question: Question, found: vizlib.Heatmap, tested: Tested, scri
             threshold=tested.aim.threshold,
             box=tested.aim.box,
             script=script,
+            language=language,
         )
 
     name = one_heatmap.file_stem(question, found)

@@ -6,7 +6,7 @@ import vizlib
 from pages.ui import blend, controls, explanations, look, scripts
 from pages.ui.explanations import Question
 from pages.ui.language import say
-from pages.ui.retelling import retold
+from pages.ui.retelling import retold, visitors
 from pages.ui.wording import as_written
 
 
@@ -91,9 +91,9 @@ def file_stem(question: Question, found: vizlib.Heatmap) -> str:
 def offer_report(question: Question, found: vizlib.Heatmap, name: str) -> None:
     """Offer a map with all that it rests on as a file."""
     convnet, image = question.chosen.convnet, question.chosen.image
-    script = scripts.evidence(question)
+    script, language = scripts.evidence(question), visitors()
 
     def report() -> str:
-        return vizlib.heatmap_report(convnet, image, found, script=script)
+        return vizlib.heatmap_report(convnet, image, found, script=script, language=language)
 
     controls.download_report(report, name, key="heatmap_report")

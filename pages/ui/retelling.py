@@ -6,15 +6,17 @@ first in a text and ends with it or before a space, so it can be several sentenc
 together. What stands in a place such as ``{kind}`` is told by the `[[kind]]` tables of all files,
 whole, where they know it, and stays as it is where they do not: names, numbers, paths. Digits at
 the end of a place's name only tell it from others. A place named ``{sentences}`` holds sentences,
-and a `[[title]]` is a whole text: the name of a network, of a recipe, of a kind of pixels.
+and a `[[title]]` is a whole text: the name of a network, of a recipe, of a kind of pixels, or what
+stands over and under a picture of a report.
 """
 
 import re
 import tomllib
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+import vizlib
 from pages.ui import language
 
 _LIBRARY = Path(__file__).parents[1] / "texts" / "library"
@@ -34,7 +36,16 @@ class Template(NamedTuple):
 
 def retold(text: str) -> str:
     """Tell what the library has said, sentence by sentence; what is not known stays as it is."""
-    wanted = language.current()
+    return _told(text, language.current())
+
+
+def visitors() -> vizlib.Language:
+    """The visitor's language for what is written once the run of the page is over."""
+    code = language.current()
+    return vizlib.Language(code, partial(_told, wanted=code))
+
+
+def _told(text: str, wanted: str) -> str:
     if wanted == "en":
         return text
     title = _whole("title", text, wanted, _MOST)

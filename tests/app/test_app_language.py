@@ -9,7 +9,7 @@ import time
 import nets
 import pytest
 import streamlit as st
-from app_driver import PAGES, QUICK, saved, sentences, upload_model, upload_photo, visit
+from app_driver import PAGES, QUICK, saved, sentences, upload_model, upload_photo, visit, wait
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
 
@@ -115,6 +115,28 @@ def test_options_of_the_sidebar_are_chinese_and_its_values_are_not(dashboard):
     assert "猫和狗" in app.sidebar.selectbox(key="sample").options
     assert app.sidebar.selectbox(key="sample").value == "cat-and-dog"
     assert app.query_params["sample"] == "cat-and-dog"
+
+
+def test_a_report_is_in_the_language_of_whoever_asked_for_it(dashboard, monkeypatch):
+    """It is written when it is fetched: that is after the run, and nobody is there to be asked."""
+    from pages.ui import controls, language
+
+    reports = []
+    monkeypatch.setattr(
+        controls, "download_report", lambda html, _name, *, key: reports.append(html)
+    )
+    app = dashboard("heatmaps", lang="zh")
+    dashboard("heatmaps", view="evidence", lang="zh")
+    wait(app, lambda _app: len(reports) > 1)
+    monkeypatch.setattr(language, "current", lambda: "en")
+    for html in (reports[0](), reports[-1]()):
+        assert "<html lang='zh'>" in html
+        assert not re.search("[\u4e00-\u9fff]", html[html.index("<pre>") :])
+        page = html[html.index("<body>") : html.index("<pre>")]
+        alts = re.findall("alt='([^']*)'", page)
+        assert alts
+        assert all(map(chinese, alts))
+        assert [run for text in [*re.split("<[^>]*>", page), *alts] for run in english(text)] == []
 
 
 def test_what_goes_wrong_is_told_in_chinese(dashboard):

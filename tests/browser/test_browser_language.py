@@ -77,6 +77,19 @@ def test_uploaders_speak_it_too(come):
     assert visible == 0
 
 
+def test_a_report_speaks_it_too(come, tmp_path):
+    """The server writes it when it is fetched, outside every visitor's run."""
+    page = come("/heatmaps?network=cats-vs-dogs&lang=zh").page
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="报告").click()
+    assert waiting.value.suggested_filename.endswith(".html")
+    waiting.value.save_as(tmp_path / "report.html")
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.lang") == "zh"
+    assert page.get_by_role("heading").all_inner_texts()[1:] == ["它是怎样生成的", "Python代码"]
+    assert page.get_by_role("img", name="照片", exact=True).evaluate("one => one.complete")
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_menu_of_a_small_screen_has_every_page(come, language):
     """Streamlit puts those that do not fit into a menu behind "2 more", out of sight."""
