@@ -186,7 +186,7 @@ def inspect_preprocessing(convnet: ConvNet, image: np.ndarray) -> PreprocessingR
         _from_family(family, published, nets),
     ]
     found = [verdict for verdict in verdicts if verdict is not None]
-    best = found[0] if found else _from_scores(nets, image)
+    best = found[0] if found else _from_scores(convnet, nets, image)
     return PreprocessingReport(
         recommended=best.preprocess,
         certain=best.certain,
@@ -196,7 +196,13 @@ def inspect_preprocessing(convnet: ConvNet, image: np.ndarray) -> PreprocessingR
         rescaling=inside.changes,
         statistics=statistics,
         readings=tuple(
-            _reading(net, image, entry, misfits.get(name)) for name, net in nets.items()
+            Reading(
+                preprocess=name,
+                prediction=_prediction(convnet, net, image),
+                received=_range(_received(net, net.input_tensor(image), entry)),
+                misfit=misfits.get(name),
+            )
+            for name, net in nets.items()
         ),
     )
 
@@ -215,7 +221,7 @@ def recommended_preprocessing(convnet: ConvNet) -> str:
         _from_statistics(misfits, misfits, inside, family)
         or _from_inside(inside)
         or _from_family(family, False, nets)
-        or _from_scores(nets, image)
+        or _from_scores(convnet, nets, image)
     )
     return best.preprocess
 
@@ -258,14 +264,19 @@ def _candidates(convnet: ConvNet) -> dict[str, ConvNet]:
     }
 
 
-def _reading(net: ConvNet, image: np.ndarray, entry: str | None, misfit: float | None) -> Reading:
-    received = _received(net, net.input_tensor(image), entry)
-    return Reading(
-        preprocess=net.preprocess,
-        prediction=net.top(image, 1)[0] if net.is_classifier else None,
-        received=(float(received.min()), float(received.max())),
-        misfit=misfit,
-    )
+def _prediction(convnet: ConvNet, net: ConvNet, image: np.ndarray) -> Prediction | None:
+    if not convnet.is_classifier:
+        return None
+    return convnet.ranked(convnet.probabilities(_scores(convnet, net, image)), 1)[0]
+
+
+def _scores(convnet: ConvNet, net: ConvNet, image: np.ndarray) -> np.ndarray:
+    # What is compiled for scores begins behind the preprocessing, so one graph is enough for all.
+    return convnet.tensor_scores(net.input_tensor(image)[None])[0]
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
 # What arrives at the first layers.
@@ -538,10 +549,10 @@ def _from_family(
 # 4. Scores.
 
 
-def _from_scores(nets: Mapping[str, ConvNet], image: np.ndarray) -> _Verdict:
-    if not nets["raw"].is_classifier:
+def _from_scores(convnet: ConvNet, nets: Mapping[str, ConvNet], image: np.ndarray) -> _Verdict:
+    if not convnet.is_classifier:
         return _Verdict("raw", False, "Nothing in the network tells how photos were prepared.")
-    raw, unit = (float(np.std(nets[name].scores(image))) for name in ("raw", "unit"))
+    raw, unit = (float(np.std(_scores(convnet, nets[name], image))) for name in ("raw", "unit"))
     if raw > _ABSURD and _USUAL[0] < unit < _USUAL[1]:
         reason = (
             f"Under 'raw' its scores lie {raw:,.0f} apart, under 'unit' {unit:.1f}, as those of "
