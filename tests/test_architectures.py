@@ -303,10 +303,15 @@ FORMS: dict[str, Callable[[], keras.Model]] = {
 OF_VGG16 = ("dense layers of its own",)
 
 
+@pytest.fixture(scope="module", params=FORMS)
+def saved_form(request) -> tuple[str, keras.Model]:
+    """A network to save in every layout; pytest runs the tests of one after the other."""
+    return request.param, randomised(FORMS[request.param]())
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("form", FORMS)
-def test_a_form_comes_back(form, layout, tmp_path):
-    original = randomised(FORMS[form]())
+def test_a_form_comes_back(saved_form, layout, tmp_path):
+    form, original = saved_form
     path = LAYOUTS[layout](original, tmp_path)
     name = "vgg16" if form in OF_VGG16 else "mobilenet"
     side = original.input_shape[1]

@@ -6,6 +6,7 @@ import keras
 import nets
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import vizlib
@@ -262,6 +263,21 @@ def test_a_reading_is_what_the_network_says_under_it(photos, parrot):
         assert reading.received == pytest.approx((tensor.min(), tensor.max()))
     best = min(report.readings, key=lambda reading: reading.misfit)
     assert best.preprocess == report.recommended == "torch"
+
+
+def test_one_graph_serves_every_reading_and_photo(photos):
+    traced = []
+
+    class Counting(layers.Layer):
+        def call(self, x):
+            traced.append(tf.inside_function())
+            return x
+
+    convnet = ConvNet(classifier(Counting()))
+    traced.clear()
+    for photo in photos[:2]:
+        inspect_preprocessing(convnet, photo)
+    assert traced.count(True) == 1
 
 
 def test_what_is_received_is_what_arrives_after_rescaling(parrot):

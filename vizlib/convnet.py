@@ -356,7 +356,10 @@ class ConvNet:
 
     def top(self, image: np.ndarray, k: int = 5) -> list[Prediction]:
         """Give the ``k`` most probable classes, best first."""
-        probabilities = self.predict(image)
+        return self.ranked(self.predict(image), k)
+
+    def ranked(self, probabilities: np.ndarray, k: int = 5) -> list[Prediction]:
+        """Give the ``k`` most probable classes, best first, of the probabilities of all."""
         best = np.argsort(-probabilities, kind="stable")[: max(1, k)]
         return [Prediction(int(i), self.label(i), float(probabilities[i])) for i in best]
 

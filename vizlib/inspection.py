@@ -14,7 +14,7 @@ it is a picture of nothing. Four kinds of evidence, the strongest first:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -172,21 +172,21 @@ def inspect_preprocessing(convnet: ConvNet, image: np.ndarray) -> PreprocessingR
     InvalidArgumentError
         If the image is not an RGB image.
     """
-    nets = _candidates(convnet)
+    tensors = _prepared(convnet, image)
     entry = _entry(convnet)
     statistics = _stored_statistics(convnet)
-    misfits = _misfits(nets, image, statistics)
-    noise = _misfits(nets, photo_like_noise(convnet.input_size), statistics)
+    misfits = _misfits(convnet, tensors, statistics)
+    noise = _misfits(convnet, _prepared(convnet, photo_like_noise(convnet.input_size)), statistics)
     inside = _Inside.of(convnet, entry)
     family = recognise(convnet.all_layers)
     published = family is not None and _has_published_kernels(convnet, family)
     verdicts = [
         _from_statistics(misfits, noise, inside, family),
         _from_inside(inside),
-        _from_family(family, published, nets),
+        _from_family(family, published, tensors),
     ]
     found = [verdict for verdict in verdicts if verdict is not None]
-    best = found[0] if found else _from_scores(nets, image)
+    best = found[0] if found else _from_scores(convnet, tensors)
     return PreprocessingReport(
         recommended=best.preprocess,
         certain=best.certain,
@@ -196,7 +196,13 @@ def inspect_preprocessing(convnet: ConvNet, image: np.ndarray) -> PreprocessingR
         rescaling=inside.changes,
         statistics=statistics,
         readings=tuple(
-            _reading(net, image, entry, misfits.get(name)) for name, net in nets.items()
+            Reading(
+                preprocess=name,
+                prediction=_prediction(convnet, tensor),
+                received=_range(_received(convnet, tensor, entry)),
+                misfit=misfits.get(name),
+            )
+            for name, tensor in tensors.items()
         ),
     )
 
@@ -206,16 +212,15 @@ def recommended_preprocessing(convnet: ConvNet) -> str:
 
     Photos are stood in for by noise that shares their colours and their spectrum.
     """
-    nets = _candidates(convnet)
-    image = photo_like_noise(convnet.input_size)
+    tensors = _prepared(convnet, photo_like_noise(convnet.input_size))
     inside = _Inside.of(convnet, _entry(convnet))
     family = recognise(convnet.all_layers)
-    misfits = _misfits(nets, image, _stored_statistics(convnet))
+    misfits = _misfits(convnet, tensors, _stored_statistics(convnet))
     best = (
         _from_statistics(misfits, misfits, inside, family)
         or _from_inside(inside)
-        or _from_family(family, False, nets)
-        or _from_scores(nets, image)
+        or _from_family(family, False, tensors)
+        or _from_scores(convnet, tensors)
     )
     return best.preprocess
 
@@ -258,14 +263,25 @@ def _candidates(convnet: ConvNet) -> dict[str, ConvNet]:
     }
 
 
-def _reading(net: ConvNet, image: np.ndarray, entry: str | None, misfit: float | None) -> Reading:
-    received = _received(net, net.input_tensor(image), entry)
-    return Reading(
-        preprocess=net.preprocess,
-        prediction=net.top(image, 1)[0] if net.is_classifier else None,
-        received=(float(received.min()), float(received.max())),
-        misfit=misfit,
-    )
+def _prepared(convnet: ConvNet, image: np.ndarray) -> dict[str, np.ndarray]:
+    """What `ConvNet.input_tensor` gives under each candidate; the photo is made small once."""
+    pixels = convnet.input_image(image).astype("float32")
+    return {name: net.preprocessing.apply(pixels) for name, net in _candidates(convnet).items()}
+
+
+def _prediction(convnet: ConvNet, tensor: np.ndarray) -> Prediction | None:
+    if not convnet.is_classifier:
+        return None
+    return convnet.ranked(convnet.probabilities(_scores(convnet, tensor)), 1)[0]
+
+
+def _scores(convnet: ConvNet, tensor: np.ndarray) -> np.ndarray:
+    # What is compiled for scores begins behind the preprocessing, so one graph is enough for all.
+    return convnet.tensor_scores(tensor[None])[0]
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
 # What arrives at the first layers.
@@ -327,13 +343,13 @@ def _stored_statistics(convnet: ConvNet) -> StoredStatistics | None:
 
 
 def _misfits(
-    nets: Mapping[str, ConvNet], image: np.ndarray, statistics: StoredStatistics | None
+    convnet: ConvNet, tensors: Mapping[str, np.ndarray], statistics: StoredStatistics | None
 ) -> dict[str, float]:
     if statistics is None:
         return {}
     return {
-        name: divergence(_received(net, net.input_tensor(image), statistics.layer), statistics)
-        for name, net in nets.items()
+        name: divergence(_received(convnet, tensor, statistics.layer), statistics)
+        for name, tensor in tensors.items()
     }
 
 
@@ -520,9 +536,9 @@ def _has_published_kernels(convnet: ConvNet, family: Family) -> bool:
 
 
 def _from_family(
-    family: Family | None, published: bool, nets: Mapping[str, ConvNet]
+    family: Family | None, published: bool, candidates: Container[str]
 ) -> _Verdict | None:
-    if family is None or family.preprocess not in nets:
+    if family is None or family.preprocess not in candidates:
         return None
     name = f"{family.name}, which was published with {family.preprocess!r}"
     if published:
@@ -538,10 +554,10 @@ def _from_family(
 # 4. Scores.
 
 
-def _from_scores(nets: Mapping[str, ConvNet], image: np.ndarray) -> _Verdict:
-    if not nets["raw"].is_classifier:
+def _from_scores(convnet: ConvNet, tensors: Mapping[str, np.ndarray]) -> _Verdict:
+    if not convnet.is_classifier:
         return _Verdict("raw", False, "Nothing in the network tells how photos were prepared.")
-    raw, unit = (float(np.std(nets[name].scores(image))) for name in ("raw", "unit"))
+    raw, unit = (float(np.std(_scores(convnet, tensors[name]))) for name in ("raw", "unit"))
     if raw > _ABSURD and _USUAL[0] < unit < _USUAL[1]:
         reason = (
             f"Under 'raw' its scores lie {raw:,.0f} apart, under 'unit' {unit:.1f}, as those of "
