@@ -7,12 +7,13 @@ import numpy as np
 import streamlit as st
 
 import vizlib
-from pages.ui import computing, controls, links, picking, scripts, selection
+from pages.ui import computing, controls, language, links, picking, scripts, selection
 from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
 FEWEST_COLUMNS = 16
 BINS = 40
+ORDERS, SCALINGS = ["index", "strength"], ["channel", "layer"]
 MOSAIC_KEY = "activations_mosaic"
 
 
@@ -46,7 +47,8 @@ def choose(chosen: selection.Selection) -> tuple[vizlib.LayerInfo, Look]:
 def choose_look() -> Look:
     order = st.selectbox(
         say("activations.order"),
-        ["index", "strength"],
+        ORDERS,
+        index=language.place("order", ORDERS),
         format_func=lambda order: say(f"activations.order_by.{order}"),
         key="order",
         persist_state="session",
@@ -55,7 +57,8 @@ def choose_look() -> Look:
     )
     scaling = st.selectbox(
         say("activations.brightness"),
-        ["channel", "layer"],
+        SCALINGS,
+        index=language.place("scaling", SCALINGS),
         key="scaling",
         persist_state="session",
         format_func=lambda whose: say(f"activations.brightness_by.{whose}"),

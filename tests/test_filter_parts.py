@@ -126,6 +126,25 @@ def gradient_of(function, value):
 # Waves of fixed strength.
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("parameterisation", [fourier(), phases(spectra.photo_spectrum)])
+def test_gradients_in_a_graph_are_those_of_tensorflow(parameterisation, size):
+    shape = (*size, 3)
+    rng = np.random.default_rng(0)
+    start = tf.constant(parameterisation.start(rng, shape)[None])
+    weights = rng.normal(size=(1, *shape)).astype("float32")
+
+    def score(parameters):
+        return tf.reduce_sum(parameterisation.picture(parameters, shape) * weights)
+
+    with tf.GradientTape() as tape:
+        tape.watch(start)
+        plain = score(start)
+    found = tf.function(lambda given: tf.gradients(score(given), given)[0])(start)
+    expected = tape.gradient(plain, start).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("spectrum", [spectra.photo_spectrum, spectra.modelled_spectrum])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES, ids=str)

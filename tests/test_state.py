@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow.python.framework.func_graph import FuncGraph
 
 import vizlib
 from vizlib import ConvNet
@@ -342,6 +343,24 @@ def test_two_hundred_activations_do_not_pile_up(photo):
     for _ in range(200):
         vizlib.activations(convnet, photo)
     assert resident() - before < 20
+
+
+def graphs():
+    gc.collect()
+    return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("recipe", sorted(vizlib.FILTER_RECIPES))
+def test_graphs_that_are_dropped_are_freed(recipe, photo):
+    """TensorFlow itself keeps those in which a gradient of one's own was told."""
+    convnet = nets.open_net("functional")
+    before = graphs()
+    vizlib.filter_patterns(convnet, "c1", [0], recipe=recipe, steps=2, size=20)
+    convnet.scores(photo)
+    assert graphs() > before
+    for number in range(16):
+        convnet.compiled(("test", number), object)
+    assert graphs() == before
 
 
 def test_each_question_is_traced_once(photo):

@@ -13,6 +13,7 @@ from pages.ui import (
     computing,
     controls,
     explanations,
+    language,
     links,
     look,
     networks,
@@ -122,6 +123,7 @@ def two_networks(question: Question) -> list[Panel]:
     name = st.selectbox(
         say("comparison.other_network"),
         names,
+        index=language.place("other_network", names),
         format_func=networks.title,
         key="other_network",
         persist_state="session",

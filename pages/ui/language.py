@@ -4,6 +4,7 @@ They stand in `pages/texts`, a file for each module, each text in all languages.
 """
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from pages.ui import links
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _TEXTS = Path(__file__).parents[1] / "texts"
-#: The widget's key, and what the latest whole run spoke.
-_KEY, _SPOKEN = "language", "spoken_language"
+#: The widget's key, what the latest whole run spoke, and what was chosen in it.
+_KEY, _SPOKEN, _CHOSEN = "language", "spoken_language", "chosen_before"
 
 # Screen readers, spelling and hyphenation go by it; Streamlit's own page says English. Words that
 # Streamlit itself puts into a page cannot be given to it: frame.css puts these in their place.
@@ -63,6 +64,19 @@ def spoken() -> None:
     A run that is broken off by the next click has not told the browser all of it.
     """
     st.session_state[_SPOKEN] = current()
+    st.session_state[_CHOSEN] = {
+        key: value for key, value in st.session_state.items() if isinstance(value, str)
+    }
+
+
+def place(key: str, options: Sequence[str]) -> int:
+    """Which option of a control with translated words was chosen last.
+
+    A browser may send the words of before a change of language, which Streamlit does not know any
+    more; it falls back to the place it is given.
+    """
+    chosen = st.session_state.get(_CHOSEN, {}).get(key)
+    return list(options).index(chosen) if chosen in options else 0
 
 
 def declare() -> None:

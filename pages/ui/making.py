@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 import vizlib
-from pages.ui import links
+from pages.ui import language, links
 from pages.ui.computing import Order
 from pages.ui.language import say
 from pages.ui.retelling import retold
@@ -45,6 +45,7 @@ def choose(convnet: vizlib.ConvNet) -> Making:
     recipe = st.selectbox(
         say("making.recipe"),
         list(recipes),
+        index=language.place("filter_recipe", list(recipes)),
         format_func=_recipe_title,
         key="filter_recipe",
         persist_state="session",

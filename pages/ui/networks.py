@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import vizlib
-from pages.ui import links
+from pages.ui import language, links
 from pages.ui.language import say
 from pages.ui.retelling import retold
 from pages.ui.wording import as_written
@@ -39,9 +39,11 @@ def choose() -> Network | None:
     """Draw the controls; None while nothing is chosen or at hand."""
     names = vizlib.available_convnets()
     links.follow("network", names)
+    options = [*names, OWN]
     name = st.selectbox(
         say("networks.network"),
-        [*names, OWN],
+        options,
+        index=language.place("network", options),
         format_func=title,
         key="network",
         help=say("networks.help_network"),
@@ -104,9 +106,11 @@ def _zoo_network(name: str) -> vizlib.ConvNet:
 def _own_network() -> Network | None:
     upload = st.file_uploader(say("networks.file"), type=["keras", "h5", "hdf5"], key="model_file")
     architecture, classes = _architecture()
+    readings = [AUTOMATIC, *vizlib.PREPROCESSINGS]
     preprocess = st.selectbox(
         say("networks.preprocessing"),
-        [AUTOMATIC, *vizlib.PREPROCESSINGS],
+        readings,
+        index=language.place("preprocess", readings),
         format_func=_preprocessing_title,
         key="preprocess",
         help=say("networks.help_preprocessing"),
@@ -139,9 +143,11 @@ def _options(
 def _architecture() -> tuple[str | bytes | None, int | None]:
     """Let the visitor say what weights alone do not: whose they are, and of how many classes."""
     with st.expander(say("networks.weights_alone")):
+        ways = [WHOLE, *vizlib.available_architectures(), JSON]
         name = st.selectbox(
             say("networks.whose"),
-            [WHOLE, *vizlib.available_architectures(), JSON],
+            ways,
+            index=language.place("architecture", ways),
             format_func=_architecture_title,
             key="architecture",
             help=say("networks.help_whose"),

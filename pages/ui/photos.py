@@ -11,7 +11,7 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 import vizlib
-from pages.ui import links, picking
+from pages.ui import language, links, picking
 from pages.ui.language import say
 from pages.ui.tiles import Tiles, pick_tile
 
@@ -84,7 +84,12 @@ def _sample() -> Photo:
     key = picking.key("sample", _MOSAIC_KEY, names)
     links.follow("sample", names, key=key)
     name = st.selectbox(
-        say("photos.sample_photo"), names, format_func=title, key=key, persist_state="session"
+        say("photos.sample_photo"),
+        names,
+        index=language.place(key, names),
+        format_func=title,
+        key=key,
+        persist_state="session",
     )
     links.keep("sample", name)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, WebSocketRoute
 
 # Only failures take it. A busy machine has needed more than one minute for what takes ten seconds.
 MILLISECONDS = 180_000
@@ -291,3 +291,39 @@ def held_readers(server: str) -> Iterator[HeldReaders]:
         yield held
     finally:
         held.let_go()
+
+
+class SlowLine:
+    """Holds back what the server says to a page for as long as it is told to."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._page = visitor.page
+        self._holds, self._held = False, []
+        self._page.route_web_socket("**/_stcore/stream*", self._connect)
+        self._page.reload()
+        settle(self._page)
+
+    def _connect(self, line: WebSocketRoute) -> None:
+        self._line = line
+        line.connect_to_server().on_message(self._hear)
+
+    def _hear(self, message: str | bytes) -> None:
+        if self._holds:
+            self._held.append(message)
+        else:
+            self._line.send(message)
+
+    def hold(self) -> None:
+        self._holds = True
+
+    def wait(self) -> None:
+        """Until the server has said all that it has to say."""
+        before = -1
+        while not 0 < len(self._held) == before:
+            before = len(self._held)
+            self._page.wait_for_timeout(1000)
+
+    def let_go(self) -> None:
+        self._holds = False
+        for message in self._held:
+            self._line.send(message)

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from browser_driver import Visitor, settle
-from playwright.sync_api import WebSocketRoute
+from browser_driver import SlowLine, Visitor, settle
 
 METHOD, LAYER = "Method", "Layer, in the order they run"
 Choose = Callable[[Visitor], object]
@@ -107,42 +106,6 @@ def test_a_pasted_link_shows_the_same_to_somebody_else(come):
     other = come(visitor.page.url.removeprefix(visitor.server))
     assert (other.layers()[1] == visitor.layers()[1]).all()
     assert other.chosen("Colours") == "PuOr_r"
-
-
-class SlowLine:
-    """Holds back what the server says to a page for as long as it is told to."""
-
-    def __init__(self, visitor: Visitor) -> None:
-        self._page = visitor.page
-        self._holds, self._held = False, []
-        self._page.route_web_socket("**/_stcore/stream*", self._connect)
-        self._page.reload()
-        settle(self._page)
-
-    def _connect(self, line: WebSocketRoute) -> None:
-        self._line = line
-        line.connect_to_server().on_message(self._hear)
-
-    def _hear(self, message: str | bytes) -> None:
-        if self._holds:
-            self._held.append(message)
-        else:
-            self._line.send(message)
-
-    def hold(self) -> None:
-        self._holds = True
-
-    def wait(self) -> None:
-        """Until the server has said all that it has to say."""
-        before = -1
-        while not 0 < len(self._held) == before:
-            before = len(self._held)
-            self._page.wait_for_timeout(1000)
-
-    def let_go(self) -> None:
-        self._holds = False
-        for message in self._held:
-            self._line.send(message)
 
 
 def test_a_click_before_the_answer_to_another_has_come_undoes_nothing(come):

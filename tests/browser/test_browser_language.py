@@ -1,7 +1,7 @@
 """The language of a real browser, of the address, and of the page as screen readers find it."""
 
 import pytest
-from browser_driver import settle
+from browser_driver import SlowLine, settle
 
 LANGUAGE = "Language · 语言"
 
@@ -55,6 +55,30 @@ def test_back_and_forward_lead_over_languages(come):
         settle(page)
         assert f"lang={wanted}" in page.url
         assert "sample=parrot" in page.url
+
+
+def test_a_click_before_the_new_words_have_come_changes_no_choice(come):
+    """It sends the old words, which nobody knows any more."""
+    visitor = come("/activations?network=squeezenet&sample=parrot")
+    page, line = visitor.page, SlowLine(visitor)
+    page.locator(".st-key-order input").click()
+    page.get_by_role("option", name="strength").click()
+    settle(page)
+    line.hold()
+    page.locator(".st-key-language input").click()
+    page.get_by_role("option", name="中文").click()
+    line.wait()
+    page.get_by_role("link", name="Heatmaps", exact=True).click()
+    line.wait()
+    page.get_by_role("link", name="Activations", exact=True).click()
+    line.let_go()
+    page.get_by_role("heading", name="一个层看到了什么？").wait_for()
+    settle(page)
+    assert visitor.chosen("示例照片") == "鹦鹉"
+    assert visitor.chosen("网络").startswith("SqueezeNet 1.1")
+    assert visitor.chosen("顺序") == "按强度"
+    visitor.forgive("404")
+    visitor.forgive(".png")
 
 
 def test_uploaders_speak_it_too(come):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,24 +106,30 @@ _FOURIER_START = 0.01
 def _from_waves(real: Any, imaginary: Any, shape: Shape) -> Any:
     """Decorrelated values ``(n, h, w, c)`` around zero from waves ``(n, c, h, w // 2 + 1)``.
 
-    The gradient is the transform the other way, in a third of the time that TensorFlow takes.
+    In a graph its gradient is the transform the other way, in a third of the time that TensorFlow
+    takes.
     """
-    height, width = shape[:2]
+    # A `tf.custom_gradient` would keep every graph that it is traced in for ever.
+    in_graph = tf.is_symbolic_tensor(real)
+    with real.graph.gradient_override_map(_GRADIENT) if in_graph else nullcontext():
+        values = tf.signal.irfft2d(tf.complex(real, imaginary), fft_length=shape[:2])
+    return tf.transpose(values, (0, 2, 3, 1))
+
+
+_GRADIENT = {"IRFFT2D": "VizlibInverseRFFT2D"}
+
+
+def _other_way(_operation: Any, gradient: Any) -> tuple[Any, None]:
     # Of a real picture only half the waves are written down; most stand for themselves and their
     # mirror image.
+    height, width = gradient.shape[-2:]
     pairs = np.where(_own_mirror_images(width), 1, 2)
-    share = (pairs / (height * width)).astype("float32")
+    return tf.signal.rfft2d(gradient) * (pairs / (height * width)).astype("complex64"), None
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def transform(real: Any, imaginary: Any) -> tuple[Any, Callable[[Any], Any]]:
-        def gradient(upstream: Any) -> tuple[Any, Any]:
-            waves = tf.signal.rfft2d(tf.transpose(upstream, (0, 3, 1, 2)))
-            return share * tf.math.real(waves), share * tf.math.imag(waves)
 
-        values = tf.signal.irfft2d(tf.complex(real, imaginary), fft_length=(height, width))
-        return tf.transpose(values, (0, 2, 3, 1)), gradient
-
-    return transform(real, imaginary)
+# TensorFlow keeps it when this module is imported anew, and takes no name twice.
+with suppress(KeyError):
+    tf.RegisterGradient(_GRADIENT["IRFFT2D"])(_other_way)
 
 
 def _own_mirror_images(width: int) -> np.ndarray:
