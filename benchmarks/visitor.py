@@ -16,7 +16,7 @@ from functools import cache
 from itertools import permutations
 from pathlib import Path
 
-from playwright.async_api import ConsoleMessage, Page
+from playwright.async_api import ConsoleMessage, Locator, Page
 from playwright.async_api import TimeoutError as WaitedInVain
 
 Act = Callable[[], Awaitable[None]]
@@ -46,7 +46,7 @@ OF_PIXELS, OF_NO_CLASS = {"Gradient x input", "RISE"}, {"Eigen-CAM"}
 #: Choices that make another one anew: nobody can make both in one moment.
 ONE_AFTER_THE_OTHER = ({"sample", "class"}, {"layer", "channel"}, {"layer", "method"})
 SECONDS_TO_THINK = 2, 4
-SECONDS_TO_ANSWER, SECONDS_TO_WORK = 60, 300
+SECONDS_TO_OPEN, SECONDS_TO_ANSWER, SECONDS_TO_WORK = 5, 60, 300
 
 
 @cache
@@ -163,6 +163,7 @@ class Visitor:
             except WaitedInVain as error:
                 self._complain(f"could not go on: {' '.join(error.message.split())}")
                 self._known.clear()
+                await self._look()
 
     # What one does.
 
@@ -230,11 +231,8 @@ class Visitor:
     async def _choose(self, name: str, where: str, wanted: str | None = None) -> None:
         """Choose one that is offered when a menu opens, or the wanted one."""
         box = self._window.locator(f"{where} input")
-        await box.click()
-        if wanted is not None:
-            await box.fill(wanted)
         options = self._window.get_by_role("option", name=wanted, exact=wanted is not None)
-        await options.first.wait_for()
+        await self._open(box, options, wanted)
         # By its words: the menu may scroll to what is chosen after it has opened.
         offered = [" ".join(text.split()) for text in await options.all_inner_texts()]
         text = self._rng.choice(offered)
@@ -244,6 +242,16 @@ class Visitor:
         await asyncio.sleep(0.3)
         await option.click()
         self._know(name, text)
+
+    async def _open(self, box: Locator, options: Locator, wanted: str | None) -> None:
+        """Open a menu; where a page that is drawn anew closes it, people try again."""
+        for _ in range(SECONDS_TO_ANSWER // SECONDS_TO_OPEN):
+            await box.click()
+            if wanted is not None:
+                await box.fill(wanted)
+            with suppress(WaitedInVain):
+                return await options.first.wait_for(timeout=SECONDS_TO_OPEN * 1000)
+        raise WaitedInVain(f"No menu of {wanted or 'choices'} opens.")
 
     async def _think(self) -> None:
         await asyncio.sleep(self._rng.uniform(*SECONDS_TO_THINK))

@@ -39,12 +39,13 @@ Weighings = Sequence[tuple[float, int]]
 def keeps_growing(sizes: Sequence[float]) -> bool:
     """Whether the third and the last quarter of a run each held more than the one before it.
 
-    A quarter holds its median. The first one does not count: caches fill in it.
+    A quarter holds its lowest weighing: what one answer takes comes and goes. The first one does
+    not count: caches fill in it.
     """
     length = len(sizes) // 4
     if length < 2:
         return False
-    quarters = [statistics.median(sizes[i * length : (i + 1) * length]) for i in (1, 2, 3)]
+    quarters = [min(sizes[i * length : (i + 1) * length]) for i in (1, 2, 3)]
     return all(after > before * (1 + NOISE) for before, after in pairwise(quarters))
 
 

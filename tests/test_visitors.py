@@ -73,6 +73,8 @@ FULL = [900.0 + 400 * min(1, number / 15) for number in range(60)]
         ([size + 4 * number for number, size in enumerate(FULL)], True),
         ([*FULL[:45], *(1400.0 for _ in range(15))], False),
         ([900.0, 1300.0, 1700.0], False),
+        # What is held for an answer, more and more often, but always given back.
+        ([size + 40 * (i // 15) * (i % 4 > 0) for i, size in enumerate(FULL)], False),
         ([*reversed(FULL)], False),
     ],
 )
