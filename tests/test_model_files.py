@@ -97,6 +97,7 @@ def test_what_reaches_out_of_the_file_is_called_unsafe(name, tmp_path):
         load_model_file(hostile.write(name, tmp_path))
 
 
+@pytest.mark.slow
 def test_memory_is_back_after_the_whole_corpus(tmp_path, temp_folder):
     sizes = []
     for _ in range(2):

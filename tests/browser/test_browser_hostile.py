@@ -188,6 +188,7 @@ def refuse_all(visitor: Visitor, names: Iterable[str], folder: Path) -> None:
         visitor.remove(MODEL)
 
 
+@pytest.mark.slow  # a minute; AppTest does the same in every run
 def test_one_of_each_kind_in_one_session(come, server, untouched, tmp_path):
     visitor = own_model(come)
     refuse_all(visitor, OF_EACH_KIND, tmp_path)
@@ -393,6 +394,7 @@ def test_two_files_at_once_both_end_well(come, server, untouched, tmp_path):
     assert one.bars()[0].startswith("dog")
 
 
+@pytest.mark.slow
 def test_of_two_files_of_one_visitor_the_later_counts(come, server, untouched, tmp_path):
     visitor = own_model(come)
     with held_readers(server) as held:
