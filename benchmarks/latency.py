@@ -52,7 +52,9 @@ GRID = """(words) => {
 RUN = "(before) => location.href !== before ? window.painted() : 0"
 MOVED = """(slider) => {
   window.touched = performance.now();
-  slider.value = slider.value === "20" ? "80" : "20";
+  const [low, high] = [Number(slider.min), Number(slider.max)];
+  const far = (Number(slider.value) - low) / (high - low) > 0.5;
+  slider.value = low + (far ? 0.2 : 0.8) * (high - low);
   slider.dispatchEvent(new Event("input"));
   return window.drawn();
 }"""
@@ -112,7 +114,7 @@ def switch_photos(visitor: Visitor) -> list[float]:
 
 def move(visitor: Visitor, name: str) -> list[float]:
     """A slider over the picture, to and fro."""
-    slider = visitor.page.locator(f".st-key-blend #{name}")
+    slider = visitor.page.locator(f"input#{name}")
     return [slider.evaluate(MOVED) for _ in range(TIMES)]
 
 
