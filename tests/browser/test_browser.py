@@ -70,8 +70,11 @@ def test_nothing_is_cut_off_on_a_phone(come, screenshots):
 
 def test_tile_and_number_are_two_ways_to_pick_a_channel(come):
     visitor = come().go("Activations")
+    drawn = visitor.mosaic("activations").element_handle()
     visitor.enter("Channel", 5)
     visitor.until(lambda: visitor.label("activations").startswith("channel 5 "))
+    # A click on a part that is just being replaced would be lost.
+    assert drawn.evaluate("one => one.isConnected")
     before = visitor.picture(1)
     visitor.click_tile("activations", 2, 1, 16, 2)
     visitor.expect_value("Channel", 18)
