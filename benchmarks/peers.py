@@ -6,7 +6,7 @@ same number of passes on both sides.
     pip install --no-deps -r benchmarks/requirements-peers.txt
     pip install torch torchvision captum grad-cam    # only for the part "pytorch"
     python benchmarks/peers.py                # all
-    python benchmarks/peers.py heatmaps       # one of: heatmaps, pytorch, memory
+    python benchmarks/peers.py heatmaps       # one of: heatmaps, sums, pytorch, memory
 """
 
 import json
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,6 +33,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype="uint8")
 CLASS, SAMPLES, PATCH = 3, 16, 56
 QUICK = ("Grad-CAM", "SmoothGrad", "Integrated Gradients", "Occlusion")
 PAIRS = 3
+SAMPLES_FOLDER = Path(__file__).parent.parent / "sample_images"
 
 
 class Subject:
@@ -126,6 +128,35 @@ def once(theirs: Callable[[], object], ours: Callable[[], object]) -> tuple[floa
     return slow, fast, slow / fast
 
 
+def sums() -> None:
+    """How much of the rise in score Integrated Gradients misses, in the bundled photos."""
+    from xplique.attributions import IntegratedGradients
+
+    convnet = vizlib.load_convnet("mobilenet-bundled")
+    photos = [vizlib.load_image(path) for path in sorted(SAMPLES_FOLDER.glob("*.[jp][pn]g"))]
+    logits = keras.Model(convnet.model.input, convnet.model.layers[-2].output)
+    print(f"\nIntegrated Gradients of MobileNet from black, {len(photos)} photos, the rise missed")
+    for steps in (8, 16, 32, 64):
+        # Black is -1 in what this network receives.
+        peer = IntegratedGradients(logits, steps=steps, baseline_value=-1.0, reducer="sum")
+        missed = [_missed(convnet, photo, steps, peer) for photo in photos]
+        theirs, own = (statistics.mean(column) for column in zip(*missed, strict=True))
+        print(f"  {steps:2d} steps: xplique {theirs:.1%}, ours {own:.1%}")
+
+
+def _missed(
+    convnet: ConvNet, photo: np.ndarray, steps: int, peer: Callable[..., Any]
+) -> tuple[float, float]:
+    """The share of the rise in score that the values of xplique, and ours, do not add up to."""
+    scores, black = convnet.scores(photo), convnet.scores(np.zeros_like(photo))
+    index = int(scores.argmax())
+    rise = float(scores[index] - black[index])
+    target = tf.one_hot([index], len(scores))
+    theirs = float(np.sum(peer(convnet.input_tensor(photo)[None], target)))
+    own = vizlib.integrated_gradients(convnet, photo, class_index=index, steps=steps)
+    return abs(theirs / rise - 1), abs(float(own.values.sum()) / rise - 1)
+
+
 def memory() -> None:
     """What Score-CAM of 512 channels takes beside the network, in a process of its own."""
     subject = Subject()
@@ -164,6 +195,6 @@ def _seconds(own: dict[str, Callable[[], object]], names: Sequence[str]) -> dict
 
 
 if __name__ == "__main__":
-    parts = {"heatmaps": heatmaps, "pytorch": pytorch, "memory": memory}
+    parts = {"heatmaps": heatmaps, "sums": sums, "pytorch": pytorch, "memory": memory}
     for name in sys.argv[1:] or parts:
         parts[name]()

@@ -5,7 +5,6 @@ in the words and the pixels of its pictures, and in its address.
 """
 
 import asyncio
-import hashlib
 import random
 import time
 import tomllib
@@ -46,6 +45,7 @@ OF_PIXELS, OF_NO_CLASS = {"Gradient x input", "RISE"}, {"Eigen-CAM"}
 #: Choices that make another one anew: nobody can make both in one moment.
 ONE_AFTER_THE_OTHER = ({"sample", "class"}, {"layer", "channel"}, {"layer", "method"})
 SECONDS_TO_THINK = 2, 4
+MILLISECONDS_BETWEEN_LOOKS = 100
 SECONDS_TO_OPEN, SECONDS_TO_ANSWER, SECONDS_TO_WORK = 5, 60, 300
 
 
@@ -120,9 +120,8 @@ class Crowd:
     jobs: int = 0
     _gallery: dict[tuple, str] = field(default_factory=dict)
 
-    def differs(self, shown: tuple, source: str) -> bool:
+    def differs(self, shown: tuple, digest: str) -> bool:
         """Whether the same was another picture when it was seen first."""
-        digest = hashlib.sha256(source.encode()).hexdigest()
         return self._gallery.setdefault(shown, digest) != digest
 
     @property
@@ -330,7 +329,10 @@ class Visitor:
     async def _wait(self, *, timeout: int = SECONDS_TO_ANSWER, **wanted: object) -> float:
         """Seconds from the last click until the page shows what was chosen."""
         answered = await self._window.wait_for_function(
-            "wanted => answered(wanted)", arg=self._wanted() | wanted, timeout=timeout * 1000
+            "wanted => answered(wanted)",
+            arg=self._wanted() | wanted,
+            timeout=timeout * 1000,
+            polling=MILLISECONDS_BETWEEN_LOOKS,
         )
         return await answered.json_value() / 1000
 
@@ -361,8 +363,8 @@ class Visitor:
         chosen = tuple(sorted(seen["controls"].items()))
         # Other pages have choices that are not looked at here.
         fixed = captions(self._page, self._choices())
-        for words, source in seen["pictures"] if fixed else ():
-            if words and source and self._crowd.differs((words, *chosen), source):
+        for words, digest in seen["pictures"] if fixed else ():
+            if self._crowd.differs((words, *chosen), digest):
                 self._complain(f"wrong picture of {words}")
 
     def _choices(self) -> dict[str, str]:

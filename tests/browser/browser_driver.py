@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, Page, WebSocketRoute
+from playwright.sync_api import TimeoutError as WaitedInVain
 
 # Only failures take it. A busy machine has needed more than one minute for what takes ten seconds.
 MILLISECONDS = 180_000
@@ -134,9 +135,18 @@ class Visitor:
     def select(self, label: str, text: str) -> None:
         """Choose in a select box, as by typing and pressing Enter."""
         box = self.page.get_by_role("combobox", name=label, exact=False).first
-        box.click()
-        box.fill(text)
-        self.page.get_by_role("option", name=text).first.click()
+        option = self.page.get_by_role("option", name=text).first
+
+        def taken() -> bool:
+            # A page that is drawn anew meanwhile closes the menu; people open it again.
+            with contextlib.suppress(WaitedInVain):
+                box.click()
+                box.fill(text)
+                option.click(timeout=MILLISECONDS / 20)
+                return True
+            return False
+
+        self.until(taken)
         settle(self.page)
 
     def number(self, label: str) -> Locator:

@@ -21,7 +21,13 @@ SECONDS_TO_START = 120
 
 def chromium_here() -> str | None:
     """Path of a browser: ``CHROMIUM``, or what the system has."""
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    names = (
+        os.environ.get("CHROMIUM", ""),
+        "chromium-headless-shell",  # the same without a frame of windows: a fifth less work
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+    )
     return next(filter(None, (shutil.which(name) for name in names if name)), None)
 
 
