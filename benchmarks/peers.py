@@ -6,7 +6,7 @@ same number of passes on both sides.
     pip install --no-deps -r benchmarks/requirements-peers.txt
     pip install torch torchvision captum grad-cam    # only for the part "pytorch"
     python benchmarks/peers.py                # all
-    python benchmarks/peers.py heatmaps       # one of: heatmaps, sums, pytorch, memory
+    python benchmarks/peers.py heatmaps       # one of: heatmaps, accuracy, pytorch, memory
 """
 
 import json
@@ -32,7 +32,7 @@ from vizlib import ConvNet
 PHOTO = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype="uint8")
 CLASS, SAMPLES, PATCH = 3, 16, 56
 QUICK = ("Grad-CAM", "SmoothGrad", "Integrated Gradients", "Occlusion")
-PAIRS = 3
+PAIRS, PAIRS_OF_COPIES = 3, 32
 SAMPLES_FOLDER = Path(__file__).parent.parent / "sample_images"
 
 
@@ -128,20 +128,35 @@ def once(theirs: Callable[[], object], ours: Callable[[], object]) -> tuple[floa
     return slow, fast, slow / fast
 
 
-def sums() -> None:
-    """How much of the rise in score Integrated Gradients misses, in the bundled photos."""
+def accuracy() -> None:
+    """What as many passes come to: sums that are missed, and noise that is left."""
     from xplique.attributions import IntegratedGradients
 
     convnet = vizlib.load_convnet("mobilenet-bundled")
     photos = [vizlib.load_image(path) for path in sorted(SAMPLES_FOLDER.glob("*.[jp][pn]g"))]
     logits = keras.Model(convnet.model.input, convnet.model.layers[-2].output)
     print(f"\nIntegrated Gradients of MobileNet from black, {len(photos)} photos, the rise missed")
-    for steps in (8, 16, 32, 64):
+    for steps in (16, 32, 48, 64):
         # Black is -1 in what this network receives.
         peer = IntegratedGradients(logits, steps=steps, baseline_value=-1.0, reducer="sum")
         missed = [_missed(convnet, photo, steps, peer) for photo in photos]
         theirs, own = (statistics.mean(column) for column in zip(*missed, strict=True))
         print(f"  {steps:2d} steps: xplique {theirs:.1%}, ours {own:.1%}")
+    left = statistics.median(_noise_left(convnet, photo) for photo in photos)
+    print(
+        f"SmoothGrad of the same: variance of as many single copies {left:.2f} times that of pairs"
+    )
+
+
+def _noise_left(convnet: ConvNet, photo: np.ndarray) -> float:
+    """Variance of the mean gradient of two copies with noise of their own, to that of a pair."""
+    tensor, index = convnet.input_tensor(photo), int(convnet.scores(photo).argmax())
+    noise = np.random.default_rng(0).standard_normal((PAIRS_OF_COPIES, *tensor.shape), "float32")
+    noise *= np.float32(0.15 * np.ptp(tensor))
+    more, less = (convnet.tensor_gradients(tensor + sign * noise, index) for sign in (1, -1))
+    mean = (more + less) / 2
+    middle = mean.mean(axis=0)
+    return float(np.square(more - middle).mean() / 2 / np.square(mean - middle).mean())
 
 
 def _missed(
@@ -195,6 +210,6 @@ def _seconds(own: dict[str, Callable[[], object]], names: Sequence[str]) -> dict
 
 
 if __name__ == "__main__":
-    parts = {"heatmaps": heatmaps, "sums": sums, "pytorch": pytorch, "memory": memory}
+    parts = {"heatmaps": heatmaps, "accuracy": accuracy, "pytorch": pytorch, "memory": memory}
     for name in sys.argv[1:] or parts:
         parts[name]()

@@ -223,18 +223,26 @@ def test_smooth_grad_equals_single_gradients_of_noisy_copies(photo):
     convnet = input_net("relu")
     tensor = convnet.input_tensor(photo)
     spread = np.float32(0.2 * (tensor.max() - tensor.min()))
-    gradients = [
-        tensor_gradient(
-            convnet,
-            tensor
-            + spread * np.random.default_rng((5, i)).standard_normal(tensor.shape, "float32"),
-            2,
-        )
-        for i in range(6)
-    ]
+    gradients = []
+    for pair, sign in ((0, 1), (0, -1), (1, 1), (1, -1), (2, 1)):
+        noise = np.random.default_rng((5, pair)).standard_normal(tensor.shape, "float32")
+        gradients.append(tensor_gradient(convnet, tensor + sign * spread * noise, 2))
     expected = np.abs(np.mean(gradients, axis=0)).max(axis=2)
-    found = vizlib.smooth_grad(convnet, photo, class_index=2, samples=6, noise=0.2, seed=5)
+    found = vizlib.smooth_grad(convnet, photo, class_index=2, samples=5, noise=0.2, seed=5)
     np.testing.assert_allclose(found.values, expected, atol=1e-6)
+
+
+def test_pairs_of_copies_leave_no_noise_in_the_gradient_of_a_square(photo):
+    """That of the sum of squares is 2x, linear: opposite noise drops out, single noise does not."""
+    image = nets.image_input()
+    squares = layers.Dense(1, use_bias=False, kernel_initializer="ones")(
+        layers.Flatten()(layers.Activation(keras.ops.square)(image))
+    )
+    convnet = ConvNet(keras.Model(image, squares), preprocess="unit")
+    exact = 2 * np.abs(convnet.input_tensor(photo)).max(axis=2)
+    for samples, close in ((2, True), (3, False), (6, True)):
+        found = vizlib.smooth_grad(convnet, photo, noise=0.5, samples=samples).values
+        assert (np.abs(found - exact).max() < 1e-5) == close
 
 
 def test_each_option_of_smooth_grad_counts(photo):

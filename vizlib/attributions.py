@@ -119,9 +119,10 @@ def smooth_grad(
 ) -> Heatmap:
     """Average the gradient over noisy copies of the photo, so that its own noise drops out.
 
-    ``max_c |mean(G_c(x + e))|`` over colours, with ``e`` normal noise. Cleaner than `saliency`,
-    and to be read like it: which pixels the score is sensitive to. Costs ``samples`` forward and
-    backward passes.
+    ``max_c |mean(G_c(x + e))|`` over colours, with ``e`` normal noise. Every other copy has the
+    noise of the one before with the signs changed, which leaves less noise in the mean of as many
+    copies (antithetic variates). Cleaner than `saliency`, and to be read like it: which pixels
+    the score is sensitive to. Costs ``samples`` forward and backward passes.
 
     Parameters
     ----------
@@ -156,6 +157,8 @@ def smooth_grad(
     ----------
     D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017,
     https://arxiv.org/abs/1706.03825.
+    J. M. Hammersley and K. W. Morton, "A new Monte Carlo technique: antithetic variates",
+    Mathematical Proceedings of the Cambridge Philosophical Society 52, 1956.
     """
     count = checked_integer("samples", samples, low=1)
     spread = checked_number("noise", noise, low=0, high=10)
@@ -165,9 +168,10 @@ def smooth_grad(
     deviation = np.float32(spread * np.ptp(tensor))
 
     def noisy(number: int) -> np.ndarray:
-        # A generator for each copy: what it gets does not depend on the size of batches.
-        normal = np.random.default_rng((first, number)).standard_normal(tensor.shape, "float32")
-        return tensor + deviation * normal
+        # A generator for each pair: what it gets does not depend on the size of batches.
+        pair, mirrored = divmod(number, 2)
+        normal = np.random.default_rng((first, pair)).standard_normal(tensor.shape, "float32")
+        return tensor + (-deviation if mirrored else deviation) * normal
 
     weights = np.full(count, 1 / count)
     gradient = weighted_gradient(convnet, index, weights, noisy, progress)
