@@ -79,8 +79,8 @@ def choose_place(layer: vizlib.LayerInfo, work: vizlib.Convolution | vizlib.Pool
 def most_selective(maps: np.ndarray) -> int:
     """Pick a channel that fires in few places: an edge tells more than an even patch of white."""
     mean = np.abs(maps).mean(axis=(0, 1))
-    # A channel that hardly fires at all tells nothing.
-    return int((maps.std(axis=(0, 1)) / (mean + 1e-3 * np.abs(maps).max() + 1e-30)).argmax())
+    # A channel that hardly fires tells nothing: its map is blank but for a speck.
+    return int((maps.std(axis=(0, 1)) / (mean + 0.05 * np.abs(maps).max() + 1e-30)).argmax())
 
 
 def choose_number(name: str, count: int, key: str, default: int, explanation: str) -> int:

@@ -78,12 +78,17 @@ def _ranges(values: np.ndarray, names: list[str]) -> list[dict[str, object]]:
     return [
         {
             say("network.column.channel"): name,
-            say("network.column.minimum"): float(values[..., i].min()),
-            say("network.column.mean"): float(values[..., i].mean()),
-            say("network.column.maximum"): float(values[..., i].max()),
+            say("network.column.minimum"): _told(values[..., i].min()),
+            say("network.column.mean"): _told(values[..., i].mean()),
+            say("network.column.maximum"): _told(values[..., i].max()),
         }
         for i, name in enumerate(names)
     ]
+
+
+def _told(value: float) -> float:
+    """To as many digits as tell anything."""
+    return float(f"{value:.4g}")
 
 
 def show_preprocessing(chosen: selection.Selection) -> None:

@@ -290,25 +290,25 @@ def test_what_is_unknown_stays_as_it_is(text):
 
 def test_what_is_known_is_told_between_what_is_not(catalogue):
     catalogue(sentence={"One {a}.": "一{a}。"})
-    assert retold("Zero. One two. Three!") == "Zero. 一two。Three!"
+    assert retold("Zero. One two. Three!") == "Zero. 一 two。Three!"
 
 
 def test_values_are_handed_on_untouched(catalogue):
     catalogue(sentence={"Found {a} in {b}.": "{b}里有{a}。"})
-    assert retold("Found {b} in {a} {0} \\g<0> %s.") == "{a} {0} \\g<0> %s里有{b}。"
+    assert retold("Found {b} in {a} {0} \\g<0> %s.") == "{a} {0} \\g<0> %s 里有{b}。"
 
 
 def test_a_name_with_full_stops_ends_no_sentence(catalogue):
     catalogue(sentence={"No file {name}.": "没有文件{name}。", "Try again.": "请重试。"})
-    assert retold("No file a. b. c.png.") == "没有文件a. b. c.png。"
-    assert retold("No file a.png. Try again.") == "没有文件a.png。请重试。"
+    assert retold("No file a. b. c.png.") == "没有文件 a. b. c.png。"
+    assert retold("No file a.png. Try again.") == "没有文件 a.png。请重试。"
 
 
 def test_the_longest_known_sentence_goes_first(catalogue):
     catalogue(
         sentence={"No {a}.": "无{a}。", "No {a} today.": "今天无{a}。", "{a} today.": "今天{a}。"}
     )
-    assert retold("No photo today.") == "今天无photo。"
+    assert retold("No photo today.") == "今天无 photo。"
 
 
 def test_phrases_are_told_where_their_place_is_named(catalogue):
@@ -316,19 +316,30 @@ def test_phrases_are_told_where_their_place_is_named(catalogue):
         sentence={"Got {kind1}, not {kind2}: {name}.": "是{kind1}，不是{kind2}：{name}。"},
         kind={"a photo": "照片", "{kind} inside": "内含{kind}"},
     )
-    assert retold("Got a photo inside, not a film: a photo.") == "是内含照片，不是a film：a photo。"
+    assert (
+        retold("Got a photo inside, not a film: a photo.") == "是内含照片，不是 a film：a photo。"
+    )
+
+
+def test_latin_letters_and_digits_stand_apart_from_chinese(catalogue):
+    """As in the texts of the pages; inside a name from outside nothing is changed."""
+    catalogue(
+        sentence={"{a} of {b} in {c}, {kind}.": "{c}有{b}个JPEG，{a}在32位的{kind}里。"},
+        kind={"a file": "文件"},
+    )
+    assert retold("50% of 3 in a猫b, a file.") == "a猫b 有 3 个 JPEG，50% 在 32 位的文件里。"
 
 
 def test_sentences_are_told_inside_a_sentence(catalogue):
     catalogue(
         sentence={"It said: {sentences} Sorry.": "它说：{sentences}抱歉。", "No {a}.": "无{a}。"}
     )
-    assert retold("It said: No x. No y. Sorry.") == "它说：无x。无y。抱歉。"
+    assert retold("It said: No x. No y. Sorry.") == "它说：无 x。无 y。抱歉。"
 
 
 def test_a_message_with_an_endless_name_is_told():
     name = 100_000 * "x"
-    assert retold(f"Cannot read {name}: Permission denied.") == f"无法读取{name}：没有权限。"
+    assert retold(f"Cannot read {name}: Permission denied.") == f"无法读取 {name}：没有权限。"
 
 
 def test_a_title_is_told_as_a_whole_only(catalogue):

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui import links
+from pages.ui import links, session
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 _TEXTS = Path(__file__).parents[1] / "texts"
@@ -65,7 +65,7 @@ def spoken() -> None:
     """
     st.session_state[_SPOKEN] = current()
     st.session_state[_CHOSEN] = {
-        key: value for key, value in st.session_state.items() if isinstance(value, str)
+        key: value for key, value in session.held().items() if isinstance(value, str)
     }
 
 
@@ -107,7 +107,7 @@ def _keep_choices() -> None:
 
     The browser names what is chosen by the words it shows, which are others from now on.
     """
-    for key, value in st.session_state.items():
+    for key, value in session.held().items():
         if isinstance(value, str | int | list) and not isinstance(value, bool):
             st.session_state[key] = value
 

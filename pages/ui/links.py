@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from pages.ui import session
+
 Option = TypeVar("Option", str, int)
 _WANTED = "wanted_page"
 #: What we have written into the address, what shall be written, and the widgets of the choices.
@@ -72,7 +74,7 @@ def _controls() -> dict[str, str | float]:
     """Where all controls stand that are chosen from, turned, pressed, filled in or picked on."""
     return {
         key: str(value.picked) if hasattr(value, "picked") else value
-        for key, value in st.session_state.items()
+        for key, value in session.held().items()
         if isinstance(value, str | int | float) or hasattr(value, "picked")
     }
 

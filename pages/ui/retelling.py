@@ -22,6 +22,8 @@ from pages.ui import language
 _LIBRARY = Path(__file__).parents[1] / "texts" / "library"
 _BRACES = re.compile(r"\{(\w+)\}")
 _END = re.compile(r"(?<=[.!?]) ")
+#: Where Chinese meets Latin letters or digits, which stand apart in all texts of the pages.
+_MEETING = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9%])(?=[\u4e00-\u9fff])")
 #: Sentences after or inside one another that are told; names from outside may look like more.
 _MOST = 16
 
@@ -90,7 +92,18 @@ def _filled(template: Template, found: re.Match[str], wanted: str, left: int) ->
             told[name] = _sentences(value, wanted, left)[0]
         else:
             told[name] = _whole(name.rstrip("0123456789"), value, wanted, left - 1) or value
-    return _BRACES.sub(lambda place: told[place[1]], template.told[wanted])
+    text = _MEETING.sub(" ", template.told[wanted])
+
+    # What comes from outside, such as names of files, stays as it is inside.
+    def put(place: re.Match[str]) -> str:
+        value = told[place[1]]
+        return _gap(text[: place.start()], value) + value + _gap(value, text[place.end() :])
+
+    return _BRACES.sub(put, text)
+
+
+def _gap(left: str, right: str) -> str:
+    return " " if _MEETING.search(left[-1:] + right[:1]) else ""
 
 
 @cache

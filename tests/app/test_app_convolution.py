@@ -193,8 +193,10 @@ def test_the_first_number_is_one_of_a_channel_that_fires_in_few_places(dashboard
     channel, row, column = place_of(app)
     maps = vizlib.activations(convnet, image, ["conv1"])["conv1"]
     assert maps[..., channel].argmax() == row * 32 + column
-    share = [(maps[..., c] > maps[..., c].max() / 2).mean() for c in range(32)]
-    assert share[channel] < np.median(share)
+    # Others have maps that are blank but for a speck.
+    strong = [c for c in range(32) if maps[..., c].max() > maps.max() / 2]
+    uneven = {c: maps[..., c].std() / maps[..., c].mean() for c in strong}
+    assert uneven[channel] > np.median(list(uneven.values()))
 
 
 def test_a_chinese_visitor_is_told_the_same_numbers(dashboard):

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
 
 import vizlib
+from pages.ui import session
 
 # Names of networks, layers, methods, recipes, colours, classes, files and code stay as they are.
 NAMES = {
@@ -253,3 +254,22 @@ def test_what_is_kept_for_all_visitors_is_of_no_language(dashboard, monkeypatch)
         patches = computing.patches(QUICK, chosen.photo.key, "conv1", 0, chosen)
         assert called in found.names
         assert called in {patch.name for patch in patches}
+
+
+def test_what_a_run_that_ends_writes_meanwhile_is_no_harm(monkeypatch):
+    """Two runs of one visitor may share their state for a moment; each has a lock of its own."""
+
+    class Shared(dict):
+        writing = 3
+
+        def items(self):
+            for item in super().items():
+                if self.writing:
+                    self.writing -= 1
+                    self[f"new {self.writing}"] = 0
+                yield item
+
+    shared = Shared(layer="conv1", channel=2)
+    monkeypatch.setattr(session.st, "session_state", shared)
+    assert session.held() == dict(shared)
+    assert len(shared) == 5
