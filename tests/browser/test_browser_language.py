@@ -110,7 +110,7 @@ def test_a_report_speaks_it_too(come, tmp_path):
     waiting.value.save_as(tmp_path / "report.html")
     page.goto((tmp_path / "report.html").as_uri())
     assert page.evaluate("document.documentElement.lang") == "zh"
-    assert page.get_by_role("heading").all_inner_texts()[1:] == ["它是怎样生成的", "Python代码"]
+    assert page.get_by_role("heading").all_inner_texts()[1:] == ["它是怎样生成的", "Python 代码"]
     assert page.get_by_role("img", name="照片", exact=True).evaluate("one => one.complete")
 
 
