@@ -80,7 +80,7 @@ def test_network_page_shows_the_input_as_it_is_received(dashboard):
     tensor = net.input_tensor(vizlib.load_image("sample_images/cat-and-dog.jpg"))
     assert list(received["input channel"]) == ["blue", "green", "red"]
     for column, of in (("minimum", np.min), ("mean", np.mean), ("maximum", np.max)):
-        shown = [float(f"{number:.4g}") for number in of(tensor, axis=(0, 1))]
+        shown = [float(f"{number:.4g}") for number in of(tensor.astype(float), axis=(0, 1))]
         assert list(received[column]) == shown
     assert "227 x 227" in app.markdown[0].value
     assert "caffe" in app.markdown[0].value
