@@ -31,7 +31,7 @@ _CSS = """
     linear-gradient(to right, var(--st-background-color) 1px, transparent 1px),
     linear-gradient(to bottom, var(--st-background-color) 1px, transparent 1px);
 }
-.mark { position: absolute; box-sizing: border-box; pointer-events: none; border-radius: 2px; }
+.mark { position: absolute; box-sizing: border-box; pointer-events: none; }
 .picked { border: 3px solid var(--st-primary-color); box-shadow: 0 0 0 1px #fff, 0 0 0 2px #000; }
 .hovered { border: 1px solid #fff; box-shadow: 0 0 0 1px #000; }
 .label {

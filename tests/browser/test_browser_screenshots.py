@@ -27,9 +27,8 @@ WINDOW = {"width": 1280, "height": 2800}
 #: What a window of usual height shows beside the sidebar and below the menu.
 FIRST_LOOK = np.s_[100:900, 320:]
 MENU, VIEW = "[data-testid=stTopNavLink]", ":is(.st-key-view, .st-key-filter_view) [role=radio]"
-# Chromium does not draw round corners alike each time: up to six pixels of the mark around a chosen
-# tile. One other digit is ten pixels and more.
-LEVELS, SPECKS = 8, 8
+# Chromium does not draw round corners alike each time. One other digit is ten pixels and more.
+LEVELS, SPECKS = 8, 4
 AT_WORK = "[data-testid=stMain] [class*=_cancel]"
 
 
