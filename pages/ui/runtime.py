@@ -3,13 +3,17 @@
 import ctypes
 import gc
 import importlib
+import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import streamlit as st
 
 SECONDS_BETWEEN_TRIMS = 60
+#: Of 19. Alone computing has all processors; beside what answers clicks it gets a tenth of them.
+NICENESS = 10
 
 
 @st.cache_resource(show_spinner=False)
@@ -21,12 +25,25 @@ def start() -> None:
     second among TensorFlow's 400 000 objects. What is frozen here is never looked at again;
     networks, which are loaded later, are still freed.
     """
-    importlib.import_module("vizlib")
+    with ThreadPoolExecutor(max_workers=1, initializer=give_way) as loading:
+        loading.submit(_load).result()
     sys.modules["keras"].backend.clear_session = _keep_session
     gc.collect()
     gc.freeze()
     if sys.platform == "linux":
         threading.Thread(target=_give_memory_back, daemon=True).start()
+
+
+def give_way() -> None:
+    """Let all else run before the calling thread and the threads that it will start."""
+    if sys.platform == "linux":  # elsewhere this would hold for the whole process
+        os.nice(NICENESS)
+
+
+def _load() -> None:
+    importlib.import_module("vizlib")
+    # The first computation starts TensorFlow's threads, which give way like who starts them.
+    sys.modules["keras"].ops.zeros(1)
 
 
 def _keep_session(*_args: object, **_options: object) -> None:
