@@ -164,15 +164,19 @@ def choose_several(
     first: list[Option],
     format_func: Callable[[Option], str] = str,
 ) -> list[Option]:
-    return st.multiselect(
+    key = f"comparison:{what}"
+    links.follow_several(what, options, key=key, most=MOST)
+    picked = st.multiselect(
         say(f"comparison.several.{what}"),
         options,
         first,
         format_func=format_func,
         max_selections=MOST,
-        key=f"comparison:{what}",
+        key=key,
         persist_state="session",
     )
+    links.keep_several(what, picked)
+    return picked
 
 
 # How they are drawn.

@@ -108,7 +108,7 @@ def _keep_choices() -> None:
     The browser names what is chosen by the words it shows, which are others from now on.
     """
     for key, value in session.held().items():
-        if isinstance(value, str | int | list) and not isinstance(value, bool):
+        if isinstance(value, str | list):
             st.session_state[key] = value
 
 

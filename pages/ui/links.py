@@ -15,6 +15,8 @@ from pages.ui import session
 
 Option = TypeVar("Option", str, int)
 _WANTED = "wanted_page"
+#: Between the choices where there are several.
+_COMMA = ","
 #: What we have written into the address, what shall be written, and the widgets of the choices.
 _ADDRESS, _NOTED, _KEYS = "address", "noted_links", "keys_of_links"
 #: Whether the next run, and whether this one keeps what is chosen, and where all controls stood.
@@ -73,9 +75,9 @@ def begin() -> None:
 def _controls() -> dict[str, str | float]:
     """Where all controls stand that are chosen from, turned, pressed, filled in or picked on."""
     return {
-        key: str(value.picked) if hasattr(value, "picked") else value
+        key: value if isinstance(value, str | int | float) else str(getattr(value, "picked", value))
         for key, value in session.held().items()
-        if isinstance(value, str | int | float) or hasattr(value, "picked")
+        if isinstance(value, str | int | float | list) or hasattr(value, "picked")
     }
 
 
@@ -125,15 +127,31 @@ def follow(name: str, options: Iterable[Option], *, key: str | None = None) -> N
 
     What an address cannot mean is ignored. ``key`` is the widget's, if it is not the name.
     """
-    key = key or name
+    given = _newly_given(name, key or name)
+    for option in options:
+        if str(option) == given:
+            st.session_state[key or name] = option
+
+
+def follow_several(name: str, options: Iterable[Option], *, key: str, most: int) -> None:
+    """Take a choice of several from the address, at most as many as may be chosen."""
+    given = _newly_given(name, key)
+    if given is None:
+        return
+    by_word = {str(option): option for option in options}
+    known = [by_word[word] for word in dict.fromkeys(given.split(_COMMA)) if word in by_word]
+    if known or not given:
+        st.session_state[key] = known[:most]
+
+
+def _newly_given(name: str, key: str) -> str | None:
+    """What the address says of a choice, where that is news."""
     st.session_state.setdefault(_KEYS, {})[name] = key
     given = st.query_params.get(name)
     if given in (None, _address().get(name)) or st.session_state.get(_STAYING):
-        return
+        return None
     _address()[name] = given
-    for option in options:
-        if str(option) == given:
-            st.session_state[key] = option
+    return given
 
 
 def beside(**query: object) -> dict[str, str]:
@@ -145,3 +163,8 @@ def keep(name: str, value: object | None) -> None:
     """Note a choice for the address, so that it can be sent to others and survives a reload."""
     if _NOTED in st.session_state:
         st.session_state[_NOTED][name] = None if value is None else str(value)
+
+
+def keep_several(name: str, values: Iterable[object]) -> None:
+    """Note a choice of several for the address."""
+    keep(name, _COMMA.join(map(str, values)))

@@ -151,6 +151,41 @@ def test_a_comparison_has_an_address(dashboard):
     assert "other" not in app.query_params
 
 
+@pytest.mark.parametrize(
+    ("what", "word", "chosen"),
+    [
+        ("methods", "LayerCAM,Grad-CAM++", ["LayerCAM", "Grad-CAM++"]),
+        ("classes", "0,281", [0, 281]),
+        ("layers", "conv1,fire9_concat", ["conv1", "fire9_concat"]),
+        ("photos", "parrot", ["parrot"]),
+        ("methods", "", []),
+        ("methods", "Grad-CAM,Grad-CAM,of no kind", ["Grad-CAM"]),
+    ],
+)
+def test_what_is_compared_has_an_address(dashboard, what, word, chosen):
+    link = {"view": "compare", "comparison": what, what: word}
+    app = dashboard("heatmaps", network="squeezenet", sample="goldfish", **link)
+    assert app.multiselect(key=f"comparison:{what}").value == chosen
+    assert app.query_params[what] == ",".join(map(str, chosen))
+
+
+def test_what_is_compared_is_written_into_the_address(dashboard):
+    app = dashboard("heatmaps", view="compare", methods="of no kind")
+    choice = app.multiselect(key="comparison:methods")
+    assert app.query_params["methods"] == ",".join(choice.value) != ""
+    choice.set_value(["LayerCAM", "Grad-CAM"]).run()
+    assert app.query_params["methods"] == "LayerCAM,Grad-CAM"
+    app = differ(app, "layers")
+    assert "methods" not in app.query_params
+    assert app.query_params["layers"]
+
+
+def test_a_link_compares_no_more_than_may_be_chosen(dashboard):
+    app = dashboard("heatmaps", view="compare", methods=",".join(vizlib.HEATMAP_METHODS))
+    assert app.multiselect(key="comparison:methods").value == [*vizlib.HEATMAP_METHODS][:8]
+    assert not app.exception
+
+
 def test_a_network_is_not_compared_with_itself(dashboard):
     link = {"view": "compare", "comparison": "networks", "other": "mobilenet-bundled"}
     app = dashboard("heatmaps", network="squeezenet", sample="parrot", **link)

@@ -326,12 +326,20 @@ class SlowLine:
     def hold(self) -> None:
         self._holds = True
 
-    def wait(self) -> None:
-        """Until the server has said all that it has to say."""
+    def wait(self) -> int:
+        """Until the server has said all that it has to say; returns in how many messages."""
         before = -1
         while not 0 < len(self._held) == before:
             before = len(self._held)
             self._page.wait_for_timeout(1000)
+        return before
+
+    def hear_the_first(self, count: int) -> None:
+        """Let what the server said first be heard, and what it makes of it be drawn."""
+        for message in self._held[:count]:
+            self._line.send(message)
+        del self._held[:count]
+        self._page.wait_for_timeout(1000)
 
     def let_go(self) -> None:
         self._holds = False

@@ -96,6 +96,26 @@ def test_many_steps_back_over_pages_show_each_what_it_was(come):
     assert visitor.alerts() == []
 
 
+def test_one_map_less_is_one_step_back(come):
+    visitor = come("/heatmaps?network=cats-vs-dogs&view=compare&methods=Grad-CAM,LayerCAM")
+    page, stages = visitor.page, visitor.page.locator("[class*=st-key-blend_] .stage")
+    # The photo also stands in the difference of the two.
+    visitor.until(lambda: stages.count() == 3)
+    settle(page)
+    address = page.url
+    box = page.get_by_test_id("stMultiSelect")
+    box.get_by_role("combobox").press("Backspace")
+    visitor.until(lambda: stages.count() == 1)
+    settle(page)
+    assert "methods=Grad-CAM&" in f"{page.url}&"
+    page.go_back()
+    visitor.until(lambda: stages.count() == 3)
+    settle(page)
+    assert page.url == address
+    assert "LayerCAM" in box.inner_text()
+    assert visitor.complaints() == []
+
+
 def test_a_pasted_link_shows_the_same_to_somebody_else(come):
     visitor = come("/heatmaps?network=squeezenet&sample=goldfish")
     visitor.select("Class", "tench")

@@ -81,6 +81,28 @@ def test_a_click_before_the_new_words_have_come_changes_no_choice(come):
     visitor.forgive(".png")
 
 
+def test_a_number_entered_while_the_words_change_stays(come):
+    visitor = come("/activations?network=squeezenet&sample=parrot&layer=conv1&channel=2")
+    page, line = visitor.page, SlowLine(visitor)
+    line.hold()
+    page.locator(".st-key-language input").click()
+    page.get_by_role("option", name="中文").click()
+    new_words = line.wait()
+    number = page.locator("[class*='activation_channel-'] input")
+    number.fill("33")
+    number.press("Enter")
+    line.wait()
+    line.hear_the_first(new_words)
+    line.let_go()
+    page.wait_for_url("**channel=33*")
+    settle(page)
+    assert visitor.number("通道").input_value() == "33"
+    visitor.select("配色", "magma")
+    assert "channel=33" in page.url
+    visitor.forgive("404")
+    visitor.forgive(".png")
+
+
 def test_uploaders_speak_it_too(come):
     """Streamlit has their words in English only; what is drawn instead comes from our texts."""
     visitor = come("/?network=cats-vs-dogs&lang=zh")
