@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 import tomllib
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ OF_PIXELS, OF_NO_CLASS = {"Gradient x input", "RISE"}, {"Eigen-CAM"}
 ONE_AFTER_THE_OTHER = ({"sample", "class"}, {"layer", "channel"}, {"layer", "method"})
 SECONDS_TO_THINK = 2, 4
 MILLISECONDS_BETWEEN_LOOKS = 100
+ACTS_REMEMBERED = 20
 SECONDS_TO_OPEN, SECONDS_TO_ANSWER, SECONDS_TO_WORK = 5, 60, 300
 
 
@@ -138,6 +140,7 @@ class Visitor:
         self._window, self._crowd, self._rng = window, crowd, rng
         self._page = "network"
         self._known: dict[tuple, str] = {}
+        self._acts: deque[str] = deque(maxlen=ACTS_REMEMBERED)
         window.set_default_timeout(SECONDS_TO_ANSWER * 1000)
         window.on("pageerror", lambda error: self._complain(f"script: {error}"))
         window.on("console", self._listen)
@@ -195,6 +198,7 @@ class Visitor:
     async def _go(self, page: str | None = None) -> None:
         pages = list(HEADINGS)
         self._page = page or self._rng.choice([name for name in pages if name != self._page])
+        self._note(f"to {self._page}")
         await self._window.get_by_test_id("stTopNavLink").nth(pages.index(self._page)).click()
 
     async def _choose_sample(self) -> None:
@@ -204,7 +208,7 @@ class Visitor:
         place = {"x": (column + 0.5) / 4 * box["width"], "y": (row + 0.5) / 3 * box["height"]}
         await picture.click(position=place)
         tiles = sorted(set(samples().values()), key=lambda name: (name != "cat-and-dog", name))
-        self._known["sample",] = tiles[4 * row + column]
+        self._know("sample", tiles[4 * row + column])
 
     async def _choose_channel(self) -> None:
         box = self._window.locator("[class*='activation_channel-'] input")
@@ -320,6 +324,7 @@ class Visitor:
         try:
             seconds = await self._wait()
             self._crowd.clicks.append(Click(kind, seconds, beside))
+            self._note(f"{kind} answered")
         except WaitedInVain:
             missing = await self._window.evaluate("wanted => missing(wanted)", self._wanted())
             self._complain(f"{kind} on {self._window.url}: in vain for {'; '.join(missing)}")
@@ -378,6 +383,11 @@ class Visitor:
 
     def _know(self, name: str, value: str) -> None:
         self._known[self._place(name)] = value
+        self._note(f"{name}: {value}")
+
+    def _note(self, act: str) -> None:
+        """Remember what was done, with when and where, for a complaint."""
+        self._acts.append(f"{time.strftime('%X')} {act} on {self._window.url}")
 
     def _place(self, name: str) -> tuple:
         """What a choice belongs to."""
@@ -399,5 +409,5 @@ class Visitor:
 
     def _complain(self, what: str) -> None:
         if what not in self._crowd.complaints:
-            print(f"visitor {self.name}: {what}", flush=True)
+            print(f"visitor {self.name}: {what}", *self._acts, sep="\n  ", flush=True)
             self._crowd.complaints.append(f"visitor {self.name}: {what}")
