@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 import vizlib
-from pages.ui import errors, links, runtime
+from pages.ui import errors, links
 from pages.ui.language import say
 from pages.ui.retelling import retold
 from pages.ui.wording import as_written
@@ -76,9 +76,7 @@ class JobQueue:
     """Runs the jobs of all visitors one after another and keeps the latest results."""
 
     def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(
-            max_workers=1, thread_name_prefix="vizlib-job", initializer=runtime.give_way
-        )
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vizlib-job")
         self._waiting: list[Job] = []
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._guard = threading.Lock()

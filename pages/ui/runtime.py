@@ -25,7 +25,7 @@ def start() -> None:
     second among TensorFlow's 400 000 objects. What is frozen here is never looked at again;
     networks, which are loaded later, are still freed.
     """
-    with ThreadPoolExecutor(max_workers=1, initializer=give_way) as loading:
+    with ThreadPoolExecutor(max_workers=1) as loading:
         loading.submit(_load).result()
     sys.modules["keras"].backend.clear_session = _keep_session
     gc.collect()
@@ -34,15 +34,15 @@ def start() -> None:
         threading.Thread(target=_give_memory_back, daemon=True).start()
 
 
-def give_way() -> None:
-    """Let all else run before the calling thread and the threads that it will start."""
+def _load() -> None:
+    """Load the library, and let TensorFlow's threads give way to what answers clicks.
+
+    They begin with the first computation and take their priority from the thread that asks for it.
+    Threads that run Python keep theirs: while they hold its lock, all others wait for them.
+    """
     if sys.platform == "linux":  # elsewhere this would hold for the whole process
         os.nice(NICENESS)
-
-
-def _load() -> None:
     importlib.import_module("vizlib")
-    # The first computation starts TensorFlow's threads, which give way like who starts them.
     sys.modules["keras"].ops.zeros(1)
 
 

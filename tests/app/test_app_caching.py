@@ -121,14 +121,6 @@ busy = {number for number, ticks in at_work().items() if ticks > before.get(numb
 helping = busy - {os.getpid()}
 assert {os.getpriority(os.PRIO_PROCESS, one) for one in helping} == {runtime.NICENESS}, busy
 assert os.getpriority(os.PRIO_PROCESS, 0) == 0
-
-from pages.ui import jobs
-seen = []
-job = jobs.Job("key", "title")
-queue = jobs.JobQueue()
-queue.submit(job, lambda progress: seen.append(os.getpriority(os.PRIO_PROCESS, 0)) or 1)
-queue._worker.shutdown()
-assert seen == [runtime.NICENESS], seen
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
