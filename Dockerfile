@@ -19,6 +19,7 @@ COPY sample_models ./sample_models
 
 ENV HOME=/home/vizlib \
     KERAS_HOME=/home/vizlib/.keras \
+    MALLOC_ARENA_MAX=2 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2 \

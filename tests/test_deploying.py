@@ -2,8 +2,12 @@
 
 # ruff: noqa: TID251 - these tests are about the server.
 
+import os
+import platform
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -93,6 +97,45 @@ def test_every_setting_of_the_container_is_one_of_streamlits():
     named = {name for name in environment() if name.startswith("STREAMLIT_")}
     assert named
     assert named <= known
+
+
+COUNT_SHARES = """
+import ctypes, sys, threading
+
+begun = threading.Barrier(20)
+
+def take():
+    begun.wait()
+    kept = [bytes(1000) for _ in range(100)]
+    begun.wait()
+
+threads = [threading.Thread(target=take) for _ in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+told = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b"w"))
+libc.malloc_info(0, told)
+libc.fclose(told)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about the GNU C library")
+def test_the_threads_of_clicks_share_what_was_freed(tmp_path):
+    def shares(given: dict[str, str]) -> int:
+        told = tmp_path / "told.xml"
+        command = [sys.executable, "-c", COUNT_SHARES, str(told)]
+        subprocess.run(command, env=given, check=True)
+        return told.read_text().count("<heap ")
+
+    there = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    ours = {name: value for name, value in environment().items() if name.startswith("MALLOC_")}
+    assert shares(there) > 2
+    assert shares(there | ours) == 2
+    assert all(name in GUIDE for name in ours)
 
 
 def test_uploads_are_limited_and_need_a_token():
