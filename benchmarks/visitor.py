@@ -46,8 +46,6 @@ OF_PIXELS, OF_NO_CLASS = {"Gradient x input", "RISE"}, {"Eigen-CAM"}
 #: Choices that make another one anew: nobody can make both in one moment.
 ONE_AFTER_THE_OTHER = ({"sample", "class"}, {"layer", "channel"}, {"layer", "method"})
 SECONDS_TO_THINK = 2, 4
-#: From one control to the next in one go: no hand is quicker.
-SECONDS_TO_REACH = 0.25
 MILLISECONDS_BETWEEN_LOOKS = 100
 ACTS_REMEMBERED = 20
 SECONDS_TO_OPEN, SECONDS_TO_ANSWER, SECONDS_TO_WORK = 5, 60, 300
@@ -184,8 +182,7 @@ class Visitor:
         acts |= {name: choose[name] for name in here if name in choose}
         acts["page"] = self._go
         kinds = self._kinds(list(acts))
-        for place, kind in enumerate(kinds):
-            await asyncio.sleep(SECONDS_TO_REACH if place else 0)
+        for kind in kinds:
             await acts[kind]()
         await self._answered(" and ".join(kinds))
 
