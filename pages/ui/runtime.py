@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import streamlit as st
 
+from pages.ui import overtaken
+
 SECONDS_BETWEEN_TRIMS = 60
 #: Of 19. Alone computing has all processors; beside what answers clicks it gets a tenth of them.
 NICENESS = 10
@@ -25,6 +27,7 @@ def start() -> None:
     second among TensorFlow's 400 000 objects. What is frozen here is never looked at again;
     networks, which are loaded later, are still freed.
     """
+    overtaken.keep()
     with ThreadPoolExecutor(max_workers=1) as loading:
         loading.submit(_load).result()
     sys.modules["keras"].backend.clear_session = _keep_session

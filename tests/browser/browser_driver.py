@@ -304,18 +304,20 @@ def held_readers(server: str) -> Iterator[HeldReaders]:
 
 
 class SlowLine:
-    """Holds back what the server says to a page for as long as it is told to."""
+    """Holds back what server and page say to each other for as long as it is told to."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._page = visitor.page
         self._holds, self._held = False, []
+        self._stores, self._stored = False, []
         self._page.route_web_socket("**/_stcore/stream*", self._connect)
         self._page.reload()
         settle(self._page)
 
     def _connect(self, line: WebSocketRoute) -> None:
-        self._line = line
-        line.connect_to_server().on_message(self._hear)
+        self._line, self._server = line, line.connect_to_server()
+        self._server.on_message(self._hear)
+        line.on_message(self._say)
 
     def _hear(self, message: str | bytes) -> None:
         if self._holds:
@@ -323,8 +325,25 @@ class SlowLine:
         else:
             self._line.send(message)
 
+    def _say(self, message: str | bytes) -> None:
+        if self._stores:
+            self._stored.append(message)
+        else:
+            self._server.send(message)
+
     def hold(self) -> None:
         self._holds = True
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let all that is clicked meanwhile reach the server in one moment."""
+        self._stores = True
+        yield
+        self._page.wait_for_timeout(250)
+        self._stores = False
+        for message in self._stored:
+            self._server.send(message)
+        self._stored.clear()
 
     def wait(self) -> int:
         """Until the server has said all that it has to say; returns in how many messages."""
