@@ -20,7 +20,7 @@ NICENESS = 10
 
 @st.cache_resource(show_spinner=False)
 def start() -> None:
-    """Load the library once for all visitors, and keep Streamlit from slowing it down.
+    """Load the library once for all visitors; keep Streamlit from slowing it and losing clicks.
 
     After every click Streamlit calls `keras.backend.clear_session`, which breaks networks that
     another visitor is building at that moment, and collects garbage, which takes a quarter of a
