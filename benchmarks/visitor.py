@@ -16,7 +16,7 @@ from functools import cache
 from itertools import permutations
 from pathlib import Path
 
-from playwright.async_api import ConsoleMessage, Locator, Page
+from playwright.async_api import ConsoleMessage, Page
 from playwright.async_api import TimeoutError as WaitedInVain
 
 Act = Callable[[], Awaitable[None]]
@@ -232,29 +232,33 @@ class Visitor:
         await self._choose("language", ".st-key-language", self._rng.choice(list(LANGUAGES)))
 
     async def _choose(self, name: str, where: str, wanted: str | None = None) -> None:
-        """Choose one that is offered when a menu opens, or the wanted one."""
-        box = self._window.locator(f"{where} input")
+        """Choose one that is offered when a menu opens, or the wanted one.
+
+        Where a page that is drawn anew closes the menu, or the menu scrolls away from what was read
+        in it to what is chosen now, people try again.
+        """
+        for _ in range(SECONDS_TO_ANSWER // SECONDS_TO_OPEN):
+            with suppress(WaitedInVain):
+                return self._know(name, await self._pick(f"{where} input", wanted))
+        raise WaitedInVain(f"No menu of {wanted or 'choices'} opens.")
+
+    async def _pick(self, box: str, wanted: str | None) -> str:
+        """Open a menu, and click what is wanted or any of what it offers; returns its words."""
+        patience = SECONDS_TO_OPEN * 1000
+        await self._window.locator(box).click()
+        if wanted is not None:
+            await self._window.locator(box).fill(wanted)
         options = self._window.get_by_role("option", name=wanted, exact=wanted is not None)
-        await self._open(box, options, wanted)
+        await options.first.wait_for(timeout=patience)
         # By its words: the menu may scroll to what is chosen after it has opened.
         offered = [" ".join(text.split()) for text in await options.all_inner_texts()]
         text = self._rng.choice(offered)
         option = self._window.get_by_role("option", name=text, exact=True)
         # A menu that is still being scrolled takes no click.
-        await option.hover()
+        await option.hover(timeout=patience)
         await asyncio.sleep(0.3)
-        await option.click()
-        self._know(name, text)
-
-    async def _open(self, box: Locator, options: Locator, wanted: str | None) -> None:
-        """Open a menu; where a page that is drawn anew closes it, people try again."""
-        for _ in range(SECONDS_TO_ANSWER // SECONDS_TO_OPEN):
-            await box.click()
-            if wanted is not None:
-                await box.fill(wanted)
-            with suppress(WaitedInVain):
-                return await options.first.wait_for(timeout=SECONDS_TO_OPEN * 1000)
-        raise WaitedInVain(f"No menu of {wanted or 'choices'} opens.")
+        await option.click(timeout=patience)
+        return text
 
     async def _think(self) -> None:
         await asyncio.sleep(self._rng.uniform(*SECONDS_TO_THINK))

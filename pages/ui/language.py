@@ -17,6 +17,8 @@ LANGUAGES = {"en": "English", "zh": "中文"}
 _TEXTS = Path(__file__).parents[1] / "texts"
 #: The widget's key, what the latest whole run spoke, and what was chosen in it.
 _KEY, _SPOKEN, _CHOSEN = "language", "spoken_language", "chosen_before"
+#: The controls whose options are called otherwise in other languages.
+_TRANSLATED = "translated_controls"
 
 # Screen readers, spelling and hyphenation go by it; Streamlit's own page says English. Words that
 # Streamlit itself puts into a page cannot be given to it: frame.css puts these in their place.
@@ -75,6 +77,7 @@ def place(key: str, options: Sequence[str]) -> int:
     A browser may send the words of before a change of language, which Streamlit does not know any
     more; it falls back to the place it is given.
     """
+    st.session_state.setdefault(_TRANSLATED, set()).add(key)
     chosen = st.session_state.get(_CHOSEN, {}).get(key)
     return list(options).index(chosen) if chosen in options else 0
 
@@ -103,12 +106,14 @@ def choose() -> None:
 
 
 def _keep_choices() -> None:
-    """Give every widget its value again.
+    """Give every control with translated words its value again.
 
-    The browser names what is chosen by the words it shows, which are others from now on.
+    The browser names what is chosen by the words it shows, which are others from now on. The others
+    are let be: who chooses there before the answer has come would be shown the choice of before.
     """
+    translated = st.session_state.get(_TRANSLATED, set())
     for key, value in session.held().items():
-        if isinstance(value, str | list):
+        if key in translated:
             st.session_state[key] = value
 
 

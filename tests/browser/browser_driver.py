@@ -340,10 +340,9 @@ class SlowLine:
         self._stores = True
         yield
         self._page.wait_for_timeout(250)
+        while self._stored:
+            self._server.send(self._stored.pop(0))
         self._stores = False
-        for message in self._stored:
-            self._server.send(message)
-        self._stored.clear()
 
     def wait(self) -> int:
         """Until the server has said all that it has to say; returns in how many messages."""
@@ -361,6 +360,7 @@ class SlowLine:
         self._page.wait_for_timeout(1000)
 
     def let_go(self) -> None:
+        # While one is sent the next may come: it waits its turn.
+        while self._held:
+            self._line.send(self._held.pop(0))
         self._holds = False
-        for message in self._held:
-            self._line.send(message)

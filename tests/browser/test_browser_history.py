@@ -168,6 +168,27 @@ def test_a_layer_and_a_page_that_reach_the_server_at_once_are_both_heard(come):
     assert visitor.complaints() == []
 
 
+def test_what_a_browser_would_throw_away_between_two_clicks_is_still_there(come):
+    """The second click is answered by what the browser had when it was made."""
+    visitor = come("/heatmaps?network=squeezenet&sample=parrot&layer=pool3")
+    page, line = visitor.page, SlowLine(visitor)
+    for another in range(3):
+        for column in range(2):
+            visitor.click_tile("samples", column, 0, 4, 3)
+            settle(page)
+        line.hold()
+        visitor.click_tile("samples", another, 1, 4, 3)
+        answer = line.wait()
+        visitor.click_tile("samples", 0, 0, 4, 3)
+        line.wait()
+        line.hear_the_first(answer)
+        line.let_go()
+        settle(page)
+    visitor.forgive("404")
+    visitor.forgive(".png")
+    assert visitor.complaints() == []
+
+
 def test_what_was_picked_on_a_picture_is_not_taken_back_by_a_click_before_the_answer(come):
     visitor = come("/activations?network=squeezenet&sample=parrot&layer=conv1&channel=5")
     page, line = visitor.page, SlowLine(visitor)

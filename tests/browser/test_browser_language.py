@@ -103,6 +103,23 @@ def test_a_number_entered_while_the_words_change_stays(come):
     visitor.forgive(".png")
 
 
+def test_a_layer_chosen_before_the_new_words_have_come_is_shown(come):
+    visitor = come("/heatmaps?network=squeezenet&sample=parrot&layer=pool3")
+    page, line = visitor.page, SlowLine(visitor)
+    line.hold()
+    page.locator(".st-key-language input").click()
+    page.get_by_role("option", name="中文").click()
+    new_words = line.wait()
+    visitor.select("Layer, in the order they run", "fire4_concat")
+    line.wait()
+    line.hear_the_first(new_words)
+    line.let_go()
+    page.wait_for_url("**layer=fire4_concat*")
+    settle(page)
+    assert visitor.chosen("层（按运行顺序）").startswith("fire4_concat ")
+    assert visitor.complaints() == []
+
+
 def test_uploaders_speak_it_too(come):
     """Streamlit has their words in English only; what is drawn instead comes from our texts."""
     visitor = come("/?network=cats-vs-dogs&lang=zh")
