@@ -75,7 +75,8 @@ def place(key: str, options: Sequence[str]) -> int:
     """Which option of a control with translated words was chosen last.
 
     A browser may send the words of before a change of language, which Streamlit does not know any
-    more; it falls back to the place it is given.
+    more; it falls back to the place it is given. What is asked for here is told the browser anew
+    after a change of language.
     """
     st.session_state.setdefault(_TRANSLATED, set()).add(key)
     chosen = st.session_state.get(_CHOSEN, {}).get(key)
