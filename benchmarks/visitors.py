@@ -30,7 +30,7 @@ from real_server import FLAGS, chromium_here, serving
 
 from benchmarks.visitor import Click, Crowd, Visitor, samples
 
-SECONDS_BETWEEN_WEIGHINGS, WEIGHINGS_OF_A_QUARTER = 10, 6
+SECONDS_BETWEEN_WEIGHINGS = 10
 KEEPS_GROWING = "keeps growing"
 #: Of what a process holds, this share comes and goes.
 NOISE = 0.015
@@ -41,10 +41,10 @@ def trend(sizes: Sequence[float]) -> str:
     """Tell whether the third and the last quarter of a run each held more than the one before it.
 
     A quarter holds its lowest weighing: what one answer takes comes and goes. The first one does
-    not count: caches fill in it, and where quarters are shorter than a minute, in all of them.
+    not count: caches fill in it.
     """
     length = len(sizes) // 4
-    if length < WEIGHINGS_OF_A_QUARTER:
+    if length < 2:
         return "too short to judge"
     quarters = [min(sizes[i * length : (i + 1) * length]) for i in (1, 2, 3)]
     grows = all(after > before * (1 + NOISE) for before, after in pairwise(quarters))
@@ -66,10 +66,14 @@ def timing(clicks: Sequence[Click]) -> str:
     return f"{len(clicks):5} clicks, median {middle:.2f} s, 95th percentile {high:.2f} s"
 
 
-async def weigh(process: int, weighings: list[tuple[float, int]]) -> None:
-    """Note the resident memory of a process for as long as it is asked."""
+async def weigh(process: int, weighings: list[tuple[float, int]], until: float) -> None:
+    """Note the resident memory of a process until a moment of `time.monotonic`.
+
+    What is weighed longer than people click, while the last job is waited for, would make a run of
+    one minute long enough to be judged, in which caches fill from begin to end.
+    """
     begun = time.monotonic()
-    while True:
+    while time.monotonic() < until:
         weighings.append((time.monotonic() - begun, resident_bytes(process)))
         await asyncio.sleep(SECONDS_BETWEEN_WEIGHINGS)
 
@@ -87,8 +91,8 @@ async def visit(server: str, wanted: argparse.Namespace) -> tuple[Crowd, Weighin
             visitors.append(Visitor(str(number), await context.new_page(), crowd, rng))
             address = f"{server}/?network={wanted.network}&sample={rng.choice(photos)}"
             await visitors[-1].come(address)
-        weighing = asyncio.create_task(weigh(process_of(server), weighings))
         until = time.monotonic() + 60 * wanted.minutes
+        weighing = asyncio.create_task(weigh(process_of(server), weighings, until))
         await asyncio.gather(*(visitor.live(until) for visitor in visitors))
         weighing.cancel()
         await browser.close()

@@ -1,9 +1,13 @@
 """How the visit of many people is judged: what pages must say, and whether memory grows."""
 
+import asyncio
+import os
 import random
+import time
 
 import pytest
 
+from benchmarks import visitors
 from benchmarks.visitor import Click, Crowd, captions, controls_on, said, samples
 from benchmarks.visitors import at, timing, trend
 
@@ -71,8 +75,8 @@ FULL = [900.0 + 400 * min(1, number / 15) for number in range(60)]
         (FULL, "flat"),
         ([size + noise.uniform(-10, 10) for size in FULL], "flat"),
         ([size + 4 * number for number, size in enumerate(FULL)], "keeps growing"),
-        ([size + 40 * number for number, size in enumerate(FULL[:24])], "keeps growing"),
-        ([size + 40 * number for number, size in enumerate(FULL[:23])], "too short to judge"),
+        ([900.0 + 40 * number for number in range(8)], "keeps growing"),
+        ([900.0 + 40 * number for number in range(7)], "too short to judge"),
         ([*FULL[:45], *(1400.0 for _ in range(15))], "flat"),
         # What is held for an answer, more and more often, but always given back.
         ([size + 40 * (i // 15) * (i % 4 > 0) for i, size in enumerate(FULL)], "flat"),
@@ -81,6 +85,14 @@ FULL = [900.0 + 400 * min(1, number / 15) for number in range(60)]
 )
 def test_memory_that_keeps_growing_is_told_from_caches_that_fill(sizes, expected):
     assert trend(sizes) == expected
+
+
+def test_memory_is_weighed_only_while_people_click(monkeypatch):
+    monkeypatch.setattr(visitors, "SECONDS_BETWEEN_WEIGHINGS", 0.05)
+    weighings, begun = [], time.monotonic()
+    asyncio.run(asyncio.wait_for(visitors.weigh(os.getpid(), weighings, begun + 0.12), 60))
+    assert 1 <= len(weighings) <= 3
+    assert all(size > 0 for _, size in weighings)
 
 
 def test_what_was_weighed_next_to_a_moment():

@@ -10,6 +10,11 @@ def spoken(visitor) -> str:
     return visitor.page.evaluate("document.documentElement.lang")
 
 
+def choose_chinese(page):
+    page.locator(".st-key-language input").click()
+    page.get_by_role("option", name="中文").click()
+
+
 def test_a_chinese_browser_gets_chinese_until_somebody_chooses(come):
     visitor = come("/?network=cats-vs-dogs&sample=parrot", locale="zh-CN")
     page = visitor.page
@@ -65,8 +70,7 @@ def test_a_click_before_the_new_words_have_come_changes_no_choice(come):
     page.get_by_role("option", name="strength").click()
     settle(page)
     line.hold()
-    page.locator(".st-key-language input").click()
-    page.get_by_role("option", name="中文").click()
+    choose_chinese(page)
     line.wait()
     page.get_by_role("link", name="Heatmaps", exact=True).click()
     line.wait()
@@ -85,8 +89,7 @@ def test_a_number_entered_while_the_words_change_stays(come):
     visitor = come("/activations?network=squeezenet&sample=parrot&layer=conv1&channel=2")
     page, line = visitor.page, SlowLine(visitor)
     line.hold()
-    page.locator(".st-key-language input").click()
-    page.get_by_role("option", name="中文").click()
+    choose_chinese(page)
     new_words = line.wait()
     number = page.locator("[class*='activation_channel-'] input")
     number.fill("33")
@@ -107,8 +110,7 @@ def test_a_layer_chosen_before_the_new_words_have_come_is_shown(come):
     visitor = come("/heatmaps?network=squeezenet&sample=parrot&layer=pool3")
     page, line = visitor.page, SlowLine(visitor)
     line.hold()
-    page.locator(".st-key-language input").click()
-    page.get_by_role("option", name="中文").click()
+    choose_chinese(page)
     new_words = line.wait()
     visitor.select("Layer, in the order they run", "fire4_concat")
     line.wait()
